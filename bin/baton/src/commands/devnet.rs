@@ -1,0 +1,186 @@
+use crate::{
+    cluster::{
+        self, Cluster,
+        layout::{BASE_PORT, Layout, NODES_MAX, Options},
+    },
+    output::{Outcome, Output, note},
+};
+use baton_types::{
+    api::DevnetView,
+    faults_tolerated,
+    genesis::{Data, Election},
+};
+use eyre::WrapErr as _;
+use std::{path::PathBuf, time::Instant};
+
+/// Run a whole cluster on this machine, one process per node.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// How many nodes, 1 to 16 [default: 4].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
+    nodes: Option<u16>,
+    /// Node i: RPC on B+i, ops on B+1000+i, p2p on B+22000+i [default: 8545].
+    #[arg(long, value_name = "B")]
+    base_port: Option<u16>,
+    /// Keep the state here and go on from it at the next start. Without it, nothing is kept.
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Make the same keys every time.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// One more rollup, besides demo; `:hash` orders 32-byte hashes only. Repeatable.
+    #[arg(long = "rollup", value_name = "NAME[:hash]", value_parser = rollup)]
+    rollups: Vec<(String, Data)>,
+    /// Blocks per epoch [default: 2000].
+    #[arg(long, value_name = "N")]
+    epoch_blocks: Option<u64>,
+    /// How leaders are drawn: threshold-lottery or round-robin [default: threshold-lottery].
+    #[arg(long, value_parser = election)]
+    election: Option<Election>,
+}
+
+const EXAMPLES: &str = "\
+With --json the first line on standard output describes the cluster once it finalizes.
+Ctrl-C stops all nodes. Logs are in DIR/node-0/log and so on.
+
+Examples:
+  baton devnet
+  baton devnet --nodes 7 --dir ./devnet
+  baton devnet --rollup game --rollup blobs:hash --base-port 9545
+  baton devnet --json";
+
+fn rollup(text: &str) -> Result<(String, Data), String> {
+    match text.split_once(':') {
+        None => Ok((text.to_owned(), Data::Bytes)),
+        Some((name, "hash")) => Ok((name.to_owned(), Data::Hash)),
+        Some((_, data)) => Err(format!("unknown kind of data {data:?}; NAME or NAME:hash")),
+    }
+}
+
+fn election(text: &str) -> Result<Election, String> {
+    match text {
+        "threshold-lottery" => Ok(Election::ThresholdLottery),
+        "round-robin" => Ok(Election::RoundRobin),
+        _ => Err("threshold-lottery or round-robin".to_owned()),
+    }
+}
+
+pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
+    let started = Instant::now();
+    let shutdown = cluster::shutdown();
+    tokio::pin!(shutdown);
+    let (dir, temporary) = match args.dir {
+        Some(dir) => (dir, None),
+        None => {
+            let temporary = tempfile::Builder::new().prefix("baton-devnet-").tempdir();
+            let temporary = temporary.wrap_err("cannot make a temporary directory; name one with --dir")?;
+            (temporary.path().to_owned(), Some(temporary))
+        }
+    };
+    let kept = temporary.is_none();
+    let options = Options {
+        nodes: args.nodes,
+        base_port: args.base_port,
+        seed: args.seed,
+        rollups: args.rollups,
+        election: args.election,
+        epoch_blocks: args.epoch_blocks,
+    };
+    let layout = Layout::prepare(&dir, options)?;
+    if !output.json {
+        note(format!("starting {} nodes in {}", layout.nodes(), layout.dir().display()));
+    }
+    let mut cluster = Cluster::start(layout, temporary)?;
+    let result = tokio::select! {
+        result = &mut shutdown => result,
+        result = serve(&mut cluster, output, started, kept) => result,
+    };
+    if !output.json {
+        note("stopping");
+    }
+    cluster.stop().await;
+    result.map(|()| Outcome::Done)
+}
+
+/// Waits for the cluster, describes it, then reports nodes that end. Returns only when it cannot go on.
+async fn serve(cluster: &mut Cluster, output: Output, started: Instant, kept: bool) -> eyre::Result<()> {
+    cluster.ready().await?;
+    let view = cluster.view()?;
+    output.object(&view);
+    banner(cluster, &view, started, kept).into_iter().for_each(|line| output.line(line));
+    loop {
+        let (index, status) = cluster.next_exit().await;
+        cluster::report_exit(cluster, index, status);
+        if cluster.running() == 0 {
+            eyre::bail!("no node is left");
+        }
+    }
+}
+
+fn banner(cluster: &Cluster, view: &DevnetView, started: Instant, kept: bool) -> Vec<String> {
+    let count = view.nodes.len();
+    let faults = faults_tolerated(u32::try_from(count).unwrap_or(u32::MAX));
+    let layout = cluster.layout();
+    let mut lines = vec![
+        String::new(),
+        format!("Baton devnet: {count} nodes finalize after {:.1} s", started.elapsed().as_secs_f64()),
+        String::new(),
+        "  node  pid      RPC and WebSocket        health and metrics".to_owned(),
+    ];
+    for node in &view.nodes {
+        lines.push(format!("  {:<4}  {:<7}  {:23}  {}", node.index, node.pid, node.rpc, node.ops));
+    }
+    lines.push(String::new());
+    lines.push(format!("  chain      {}", view.chain));
+    lines.push(format!("  group key  {}", view.group_key));
+    for rollup in &view.rollups {
+        let what = if rollup.data == Data::Hash { "32-byte hashes" } else { "any bytes" };
+        lines.push(format!(
+            "  rollup     {} (id {}): {what}, ordered but not executed",
+            rollup.name, rollup.id
+        ));
+    }
+    let state = layout.dir().display();
+    lines.push(if kept {
+        format!("  state      {state}: kept; start there again to go on")
+    } else {
+        format!("  state      {state}: removed at the end; --dir keeps it")
+    });
+    lines.push(match faults {
+        0 => format!("  faults     none tolerated: {count} nodes are too few, 4 tolerate one"),
+        faults => format!("  faults     {faults} of {count} nodes may fail, or lie"),
+    });
+    lines.push(
+        "  keys       dealt by this program, which knew the whole group key: for trials only".to_owned(),
+    );
+    let url = match layout.base_port() {
+        BASE_PORT => String::new(),
+        port => format!(" --url http://127.0.0.1:{port}"),
+    };
+    let urls: Vec<_> = view.nodes.iter().map(|node| node.rpc.as_str()).collect();
+    let urls =
+        if url.is_empty() && count == 4 { String::new() } else { format!(" --urls {}", urls.join(",")) };
+    lines.extend([
+        String::new(),
+        "Next, in another terminal:".to_owned(),
+        format!("  baton submit demo 'hello' --wait finalized{url}"),
+        format!("  baton status{url}"),
+        format!("  baton bench --seconds 10{urls}"),
+        String::new(),
+        "Ctrl-C stops all nodes.".to_owned(),
+    ]);
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rollup_arguments() {
+        assert_eq!(rollup("game"), Ok(("game".to_owned(), Data::Bytes)));
+        assert_eq!(rollup("blobs:hash"), Ok(("blobs".to_owned(), Data::Hash)));
+        assert!(rollup("blobs:zip").unwrap_err().contains("NAME:hash"));
+    }
+}

@@ -1,0 +1,258 @@
+//! Building and judging blocks.
+//!
+//! ```text
+//!  propose: parent ─► wait for work (pace) ─► fill (pool) ─► seal, sign
+//!  verify:  header against context ─► seed of the parent's view ─► body ─► accumulators
+//!           ─► no id of an ancestor ─► dealer-log rules ─► not ahead of this node's clock
+//! ```
+//!
+//! Rules by event:
+//! - *Pace.* Something waiting: at once, but at most one block per `block_interval_min_ms`. Nothing
+//!   waiting: one empty block per `idle_ms`. The block that ends an epoch and those that carry a
+//!   dealer log wait for nothing.
+//! - *Time.* Timestamps never go back. A voter waits while a block is ahead of its clock.
+//! - *Seed.* A block whose parent has a view in its own epoch carries the group's seed signature of
+//!   that view. The signature is unique, so voters that saw the certificate compare bytes, and only
+//!   the others compute a pairing.
+//! - *No repetition.* (rollup, id) stands at most once in an ancestry within its validity.
+//!
+//! Invariant: `verify` answers `false` only for what can never become valid; where this node merely
+//! lacks something it keeps waiting, and the view's timeout decides.
+//!
+//! The library re-proposes an epoch's last block without asking the application.
+
+mod verify;
+
+use crate::{
+    aliases::{Marshal, Runtime},
+    epochs::LogRules,
+    observer::seed_bytes,
+    shared::Shared,
+};
+use baton_types::{
+    Block, Body, Context, Digest, Epoch, EpochInfo, Header, Height, Payload, PrivateKey, Round, Scheme,
+    block::{ElectionKind, ParentSeed},
+    genesis::Timing,
+    merkle::{self, EMPTY, Heads},
+};
+use commonware_consensus::{
+    Heightable as _,
+    marshal::{Identifier, ancestry::Ancestry},
+    simplex::scheme::bls12381_threshold::vrf::Seedable as _,
+    types::{Epocher as _, FixedEpocher},
+};
+use commonware_cryptography::{Digested, Digestible as _, Signer as _, bls12381::primitives::variant::MinSig};
+use commonware_glue::dkg::reshare::Input;
+use commonware_macros::select;
+use commonware_utils::sync::Mutex;
+use futures::StreamExt as _;
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tracing::{debug, warn};
+
+/// Epoch descriptions kept in memory.
+const INFOS_MAX: usize = 4;
+
+#[derive(Clone)]
+pub struct Application {
+    pub key: PrivateKey,
+    pub chain: Digest,
+    pub election: ElectionKind,
+    pub timing: Timing,
+    pub logs: LogRules,
+    /// Verifies seeds of any epoch: the group key does not change.
+    pub verifier: Scheme,
+    pub epocher: FixedEpocher,
+    pub marshal: Marshal,
+    pub shared: Arc<Shared>,
+    pub infos: Arc<Mutex<BTreeMap<Epoch, EpochInfo>>>,
+}
+
+impl Application {
+    /// Who holds the key in `epoch`, from the block before it.
+    async fn info(&self, epoch: Epoch) -> Option<EpochInfo> {
+        if let Some(info) = self.infos.lock().get(&epoch) {
+            return Some(info.clone());
+        }
+        let height = match epoch.previous() {
+            None => Height::zero(),
+            Some(previous) => self.epocher.last(previous)?,
+        };
+        let block = self.marshal.get_block(Identifier::Height(height)).await?;
+        let Some(Payload::EpochInfo(info)) = block.inner().body().payload.clone() else { return None };
+        let mut infos = self.infos.lock();
+        infos.insert(epoch, info.clone());
+        while infos.len() > INFOS_MAX {
+            infos.pop_first();
+        }
+        Some(info)
+    }
+
+    /// Learns the ids of `block` and its ancestors, down to what is finalized.
+    async fn connect(&self, block: &Digested<Block>, ancestry: &mut impl Ancestry<Block>) -> Option<()> {
+        let mut next = block.clone();
+        while !self.shared.connected(&block.digest(), block.height()) {
+            self.shared.connect(&next);
+            if self.shared.connected(&block.digest(), block.height()) {
+                break;
+            }
+            next = ancestry.next().await?;
+        }
+        Some(())
+    }
+
+    /// The seed that a child of `parent` carries. The certificate that lets this node propose on the
+    /// parent contains it; after a restart the archive may.
+    async fn parent_seed(&self, context: &Context) -> Option<ParentSeed> {
+        let (view, _) = context.parent;
+        if view.is_zero() {
+            return Some([0; 48]);
+        }
+        let round = Round::new(context.round.epoch(), view);
+        if let Some(seed) = self.shared.seed(round) {
+            return Some(seed);
+        }
+        let (height, _) = self.marshal.get_info(Identifier::Digest(context.parent.1)).await?;
+        let finalization = self.marshal.get_finalization(height).await?;
+        (finalization.proposal.round == round).then(|| seed_bytes(&finalization.seed()))
+    }
+
+    /// Waits until there is a reason to make a block on `parent`.
+    async fn pace<E: Runtime>(&self, rt: &E, parent: &Digested<Block>, urgent: bool) {
+        let parent_ms = parent.inner().header().timestamp_ms;
+        let height = parent.height();
+        let started = self.shared.now_ms();
+        let earliest = parent_ms.saturating_add(self.timing.block_interval_min_ms).min(started + self.timing.idle_ms);
+        sleep_until(rt, &self.shared, earliest).await;
+        let latest = parent_ms.saturating_add(self.timing.idle_ms).min(started + self.timing.idle_ms);
+        while !urgent && self.shared.now_ms() < latest {
+            // Registered before looking, so that nothing between the two is missed.
+            let work = self.shared.work.notified();
+            if self.shared.has_work(&parent.digest(), height) {
+                return;
+            }
+            let left = latest.saturating_sub(self.shared.now_ms());
+            select! {
+                _ = work => {},
+                _ = rt.sleep(Duration::from_millis(left)) => return,
+            }
+        }
+    }
+
+    fn build(&self, context: Context, parent: &Digested<Block>, seed: ParentSeed, payload: Option<Payload>) -> Option<Block> {
+        let header = parent.inner().header();
+        let height = header.height + 1;
+        let segments = self.shared.select(&parent.digest(), parent.height());
+        let peaks = parent.inner().history_after()?.peaks;
+        let mut body = Body { segments, heads: Heads::new(), peaks, payload };
+        let author = self.key.public_key();
+        let ids = body.ids();
+        let mut heads = parent.inner().body().heads.clone();
+        merkle::advance_heads(&mut heads, height, body.segment_ids(&ids));
+        body.heads = heads;
+        let header = Header {
+            chain: self.chain,
+            epoch: context.round.epoch().get(),
+            view: context.round.view().get(),
+            parent_view: context.parent.0.get(),
+            height,
+            parent: parent.digest(),
+            timestamp_ms: self.shared.now_ms().max(header.timestamp_ms),
+            committer: context.leader,
+            author,
+            election: self.election,
+            reveal: [0; 32],
+            reveal_evidence: EMPTY,
+            parent_seed: seed,
+            body_root: EMPTY,
+            heads_root: EMPTY,
+            history_root: EMPTY,
+            results_root: EMPTY,
+            l1_number: 0,
+            l1_hash: EMPTY,
+            forced_root: EMPTY,
+            members_root: EMPTY,
+            bench_report: [0; 32],
+            payload_root: EMPTY,
+            protocol_signal: 0,
+        };
+        Some(Block::seal_with(header, body, ids, Some(&self.key)))
+    }
+}
+
+/// Sleeps until this node's clock shows `ms`.
+async fn sleep_until<E: Runtime>(rt: &E, shared: &Shared, ms: u64) {
+    let ahead = ms.saturating_sub(shared.now_ms());
+    if ahead > 0 {
+        rt.sleep(Duration::from_millis(ahead)).await;
+    }
+}
+
+impl<E: Runtime> commonware_consensus::Application<E> for Application {
+    type SigningScheme = Scheme;
+    type Context = Context;
+    type Block = Block;
+    type Input = Input<(), MinSig, PrivateKey, baton_types::Directory>;
+
+    async fn propose(
+        &mut self,
+        (rt, context): (E, Context),
+        ancestry: impl Ancestry<Block>,
+        input: Self::Input,
+    ) -> Option<Digested<Block>> {
+        let mut ancestry = ancestry;
+        let parent = ancestry.next().await?;
+        self.connect(&parent, &mut ancestry).await?;
+        let payload = match input.payload {
+            Some(payload) => {
+                let info = self.info(context.round.epoch()).await?;
+                match self.logs.check(&info, &payload) {
+                    Ok(()) => Some(payload),
+                    Err(refused) => {
+                        debug!(%refused, "dealer log withheld");
+                        None
+                    }
+                }
+            }
+            None => None,
+        };
+        self.pace(&rt, &parent, payload.is_some()).await;
+        let Some(seed) = self.parent_seed(&context).await else {
+            warn!(view = context.round.view().get(), "declining to propose: no seed for the parent's view");
+            return None;
+        };
+        let block = self.build(context, &parent, seed, payload)?.digested();
+        self.shared.proposed(&block);
+        Some(block)
+    }
+
+    async fn verify(&mut self, (rt, context): (E, Context), ancestry: impl Ancestry<Block>) -> bool {
+        let mut ancestry = ancestry;
+        let Some(block) = ancestry.next().await else { return false };
+        let Some(parent) = ancestry.next().await else { return false };
+        if let Err(refused) = self.check(&context, &block, &parent).await {
+            warn!(
+                height = block.height().get(),
+                view = context.round.view().get(),
+                author = %block.inner().header().author,
+                %refused,
+                "refusing to vote for a block"
+            );
+            return false;
+        }
+        if self.connect(&parent, &mut ancestry).await.is_none() {
+            return false;
+        }
+        if let Some(id) = self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
+            warn!(height = block.height().get(), %id, "refusing to vote for a block that repeats a transaction");
+            return false;
+        }
+        let timestamp_ms = block.inner().header().timestamp_ms;
+        let ahead = timestamp_ms.saturating_sub(self.shared.now_ms());
+        if ahead > self.timing.drift_max_ms {
+            warn!(ahead_ms = ahead, "a block is further ahead of this node's clock than drift allows");
+        }
+        sleep_until(&rt, &self.shared, timestamp_ms).await;
+        self.shared.proposed(&block);
+        true
+    }
+}

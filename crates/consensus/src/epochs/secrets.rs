@@ -1,0 +1,137 @@
+//! Shares, dealer seeds and private dealings on disk, tied to the vote journal.
+//!
+//! A share without the record of what was signed with it can sign a second, conflicting vote. So a
+//! random marker is written both beside the secrets and beside the vote journal. At start both must
+//! be there and equal; a node that lost one of the two forgets its shares, follows without voting,
+//! and gets fresh ones from the next reshare.
+
+use crate::aliases::Runtime;
+use baton_types::Epoch;
+use commonware_codec::{DecodeExt as _, Encode as _, RangeCfg};
+use commonware_cryptography::{
+    PublicKey,
+    bls12381::{dkg::feldman_desmedt::DealerPrivMsg, primitives::group::Share},
+    transcript::Summary,
+};
+use commonware_glue::dkg::SecretStore;
+use commonware_storage::metadata::{self, Metadata};
+use commonware_utils::sequence::FixedBytes;
+use tracing::error;
+
+type Key = FixedBytes<41>;
+type Store<E> = Metadata<E, Key, Vec<u8>>;
+
+/// Largest secret: a share is 36 bytes, a dealing a little more.
+const SECRET_BYTES_MAX: usize = 1_024;
+
+#[derive(Clone, Copy)]
+#[repr(u8)]
+enum Kind {
+    Marker = 0,
+    Share = 1,
+    Seed = 2,
+    Dealing = 3,
+}
+
+fn key(kind: Kind, epoch: Epoch, dealer: &[u8]) -> Key {
+    let mut key = [0; 41];
+    key[0] = kind as u8;
+    key[1..9].copy_from_slice(&epoch.get().to_be_bytes());
+    key[9..9 + dealer.len()].copy_from_slice(dealer);
+    Key::new(key)
+}
+
+async fn open_store<E: Runtime>(context: E, partition: String) -> Store<E> {
+    let config = metadata::Config { partition, codec_config: (RangeCfg::new(0..=SECRET_BYTES_MAX), ()) };
+    Metadata::init(context, config).await.expect("the secrets on disk are readable")
+}
+
+pub struct Secrets<E: Runtime> {
+    store: Option<Store<E>>,
+}
+
+impl<E: Runtime> Secrets<E> {
+    /// Opens the store. `first_share` is imported only into a data directory that never signed.
+    pub async fn open(context: E, prefix: &str, first_share: Option<Share>) -> Self {
+        let mut store = open_store(context.child("secrets"), format!("{prefix}-secrets")).await;
+        let mut votes = open_store(context.child("votes_marker"), format!("{prefix}-votes-marker")).await;
+        let marker = key(Kind::Marker, Epoch::zero(), &[]);
+        match (store.get(&marker), votes.get(&marker)) {
+            (Some(ours), Some(theirs)) if ours == theirs => {}
+            (None, None) => {
+                let mut fresh = [0u8; 32];
+                let mut rng = context.child("marker_rng");
+                rng.fill_bytes(&mut fresh);
+                if let Some(share) = first_share {
+                    store.put(key(Kind::Share, Epoch::zero(), &[]), share.encode().to_vec());
+                }
+                // The vote journal's marker first: a crash in between leaves a node that does not sign.
+                drop(votes.put_sync(marker.clone(), fresh.to_vec()).await.expect("the disk takes writes"));
+                store = store.put_sync(marker, fresh.to_vec()).await.expect("the disk takes writes");
+            }
+            (ours, theirs) => {
+                error!(
+                    secrets = ours.is_some(),
+                    vote_journal = theirs.is_some(),
+                    "secrets and vote journal do not belong together: forgetting the shares; this node \
+                     follows without voting until the next reshare gives it a fresh one"
+                );
+                let value = theirs.cloned().unwrap_or_else(|| vec![0; 32]);
+                if theirs.is_none() {
+                    votes.put(marker.clone(), value.clone());
+                    drop(votes.sync().await.expect("the disk takes writes"));
+                }
+                store.clear();
+                store = store.put_sync(marker, value).await.expect("the disk takes writes");
+            }
+        }
+        Self { store: Some(store) }
+    }
+
+    async fn put(&mut self, key: Key, value: Vec<u8>) {
+        let store = self.store.take().expect("a write that fails stops the process");
+        self.store = Some(store.put_sync(key, value).await.expect("secrets can be written"));
+    }
+
+    fn get<T: commonware_codec::Read<Cfg = ()>>(&self, key: &Key) -> Option<T> {
+        let store = self.store.as_ref().expect("a write that fails stops the process");
+        let bytes = store.get(key)?;
+        T::decode(commonware_codec::Copying(bytes)).ok()
+    }
+}
+
+impl<E: Runtime> SecretStore for Secrets<E> {
+    async fn put_share(&mut self, epoch: Epoch, share: Share) {
+        self.put(key(Kind::Share, epoch, &[]), share.encode().to_vec()).await;
+    }
+
+    async fn get_share(&mut self, epoch: Epoch) -> Option<Share> {
+        self.get(&key(Kind::Share, epoch, &[]))
+    }
+
+    async fn put_seed(&mut self, epoch: Epoch, seed: Summary) {
+        self.put(key(Kind::Seed, epoch, &[]), seed.encode().to_vec()).await;
+    }
+
+    async fn get_seed(&mut self, epoch: Epoch) -> Option<Summary> {
+        self.get(&key(Kind::Seed, epoch, &[]))
+    }
+
+    async fn put_dealing<P: PublicKey>(&mut self, epoch: Epoch, dealer: P, private: DealerPrivMsg) {
+        self.put(key(Kind::Dealing, epoch, &dealer.encode()), private.encode().to_vec()).await;
+    }
+
+    async fn get_dealing<P: PublicKey>(&mut self, epoch: Epoch, dealer: &P) -> Option<DealerPrivMsg> {
+        self.get(&key(Kind::Dealing, epoch, &dealer.encode()))
+    }
+
+    async fn prune(&mut self, min: Epoch) {
+        let mut store = self.store.take().expect("a write that fails stops the process");
+        store.retain(|key, _| {
+            let mut epoch = [0; 8];
+            epoch.copy_from_slice(&key.as_ref()[1..9]);
+            key.as_ref()[0] == Kind::Marker as u8 || u64::from_be_bytes(epoch) >= min.get()
+        });
+        self.store = Some(store.sync().await.expect("secrets can be written"));
+    }
+}

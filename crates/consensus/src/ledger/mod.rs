@@ -1,0 +1,187 @@
+//! What is final: delivered once, in order, indexed, proven.
+//!
+//! ```text
+//!  marshal ─ finalized block ─► actor ─► shared (pool, ids, events)
+//!                                  ├──► history: header digests in a mountain range on disk
+//!                                  └──► index: transaction id ─► height, in sorted runs on disk
+//!  Mailbox ─ transaction, block, proof ─► marshal's archives, through history and index
+//! ```
+//!
+//! History and index are derived from the archived blocks. They are synced behind the chain and
+//! catch up from the archive at start, so delivery never waits for them and a crash loses nothing.
+
+mod actor;
+mod index;
+
+pub use actor::{Actor, deliveries};
+
+use crate::{
+    aliases::Marshal,
+    client::{BlockFound, BlockId, Place, TransactionStatus},
+    shared::{Shared, Standing},
+};
+use baton_types::{
+    Block, Digest, Finalization, Height, TxId,
+    merkle,
+    proof::{HistoryProof, Proof},
+    receipt::{Reason, Refusal, Rung},
+};
+use commonware_consensus::marshal::Identifier;
+use commonware_cryptography::{Digested, Digestible as _};
+use commonware_storage::merkle::mmr;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+
+/// Queries waiting for the actor; callers beyond wait their turn.
+const QUEUE_MAX: usize = 1_024;
+/// Blocks looked through for the next certificate after a block without one of its own.
+const CERTIFICATE_DISTANCE_MAX: u64 = 1_024;
+
+pub(crate) enum Request {
+    /// Heights at which the index has a transaction of such an id; nearly always one or none.
+    Locate { id: TxId, reply: oneshot::Sender<Vec<u64>> },
+    /// That the header at `height` is among the `leaves` first.
+    History { height: u64, leaves: u64, reply: oneshot::Sender<Option<mmr::Proof<Digest>>> },
+}
+
+#[derive(Clone)]
+pub struct Mailbox {
+    shared: Arc<Shared>,
+    marshal: Marshal,
+    sender: mpsc::Sender<Request>,
+}
+
+fn stopped<E>(_: E) -> Refusal {
+    Refusal::new(Reason::NotReady, "this node is shutting down; ask another")
+}
+
+impl Mailbox {
+    pub(crate) fn new(shared: Arc<Shared>, marshal: Marshal) -> (Self, mpsc::Receiver<Request>) {
+        let (sender, receiver) = mpsc::channel(QUEUE_MAX);
+        (Self { shared, marshal, sender }, receiver)
+    }
+
+    pub async fn transaction(&self, id: TxId) -> Result<TransactionStatus, Refusal> {
+        let times_ms = match self.shared.standing(&id) {
+            Standing::Here(status) => return Ok(status),
+            Standing::Finalized { times_ms, .. } => times_ms,
+            Standing::Unknown => Default::default(),
+        };
+        let (block, place) = self.locate(id).await?;
+        debug_assert_eq!(block.digest(), place.block);
+        Ok(TransactionStatus { rung: Rung::Finalized, place: Some(place), times_ms, reason: None })
+    }
+
+    /// The finalized block that has a transaction, and where.
+    async fn locate(&self, id: TxId) -> Result<(Digested<Block>, Place), Refusal> {
+        let heights = match self.shared.standing(&id) {
+            Standing::Finalized { height, .. } => vec![height],
+            _ => {
+                let (reply, heights) = oneshot::channel();
+                self.sender.send(Request::Locate { id, reply }).await.map_err(stopped)?;
+                heights.await.map_err(stopped)?
+            }
+        };
+        for height in heights {
+            let Some(block) = self.finalized_block(height).await else { continue };
+            if let Some((rollup, index)) = block.inner().position(&id) {
+                let place = Place { rollup, height, block: block.digest(), index };
+                return Ok((block, place));
+            }
+        }
+        Err(Refusal::new(
+            Reason::NotFound,
+            format!("no transaction {id} here: never accepted by this node, or forgotten after it expired"),
+        ))
+    }
+
+    async fn finalized_block(&self, height: u64) -> Option<Digested<Block>> {
+        self.marshal.get_block(Identifier::Height(Height::new(height))).await
+    }
+
+    pub async fn block(&self, id: BlockId) -> Result<BlockFound, Refusal> {
+        let tip = self.shared.finalized_height();
+        let height = match id {
+            BlockId::Latest => tip,
+            BlockId::Height(height) if height <= tip => height,
+            BlockId::Height(height) => {
+                let detail = format!("no finalized block at height {height} yet; the last is {tip}");
+                return Err(Refusal::new(Reason::NotFound, detail));
+            }
+            BlockId::Digest(digest) => {
+                if let Some((block, rung)) = self.shared.unfinalized(&digest) {
+                    return Ok(BlockFound { block, rung, certificate: None });
+                }
+                let found = self.marshal.get_info(Identifier::Digest(digest)).await;
+                let missing = || Refusal::new(Reason::NotFound, format!("no block {digest} here"));
+                found.ok_or_else(missing)?.0.get()
+            }
+        };
+        // The certificate may be ahead of the archive by a moment.
+        let Some(block) = self.finalized_block(height).await else {
+            let detail = format!("block {height} is finalized but not on this node's disk yet");
+            return Err(Refusal::new(Reason::NotFound, detail).retry_after(50));
+        };
+        let certificate = self.certificate(&block).await;
+        Ok(BlockFound { block, rung: Rung::Finalized, certificate })
+    }
+
+    /// A certificate for this block in its own view. (An epoch's last block may have been certified
+    /// in a later view; proofs then use a later block.)
+    async fn certificate(&self, block: &Digested<Block>) -> Option<Finalization> {
+        let header = block.inner().header();
+        let finalization = self.marshal.get_finalization(Height::new(header.height)).await?;
+        let proposal = &finalization.proposal;
+        let own = proposal.payload == block.digest() && proposal.round == header.round();
+        own.then_some(finalization)
+    }
+
+    pub async fn proof(&self, id: TxId) -> Result<Proof, Refusal> {
+        let (block, place) = self.locate(id).await?;
+        let (position, path) = path(block.inner(), &place);
+        let header = block.inner().header().clone();
+        let (certified, certificate) = self.next_certified(block).await?;
+        let history = if certified.digest() == place.block {
+            None
+        } else {
+            let certified = certified.inner().header().clone();
+            let (reply, proof) = oneshot::channel();
+            let request = Request::History { height: header.height, leaves: certified.height, reply };
+            self.sender.send(request).await.map_err(stopped)?;
+            let proof = proof.await.map_err(stopped)?.ok_or_else(|| {
+                Refusal::new(Reason::NotReady, "this node is still indexing that block").retry_after(500)
+            })?;
+            Some(HistoryProof { certified, proof })
+        };
+        Ok(Proof { rollup: place.rollup, id, index: place.index, position, path, header, history, certificate })
+    }
+
+    async fn next_certified(&self, block: Digested<Block>) -> Result<(Digested<Block>, Finalization), Refusal> {
+        let first = block.inner().header().height;
+        let mut block = Some(block);
+        let mut height = first;
+        while let Some(candidate) = block {
+            if let Some(certificate) = self.certificate(&candidate).await {
+                return Ok((candidate, certificate));
+            }
+            height += 1;
+            if height > first + CERTIFICATE_DISTANCE_MAX {
+                break;
+            }
+            block = self.finalized_block(height).await;
+        }
+        Err(Refusal::new(Reason::NotReady, "no certificate at or after that block here yet").retry_after(500))
+    }
+}
+
+/// A transaction's place in its block's tree, and the path from there to the root.
+fn path(block: &Block, place: &Place) -> (u32, commonware_storage::bmt::Proof<Digest>) {
+    let before: usize = block
+        .segment_ids()
+        .take_while(|(rollup, _)| *rollup < place.rollup)
+        .map(|(_, ids)| ids.len())
+        .sum();
+    let position = u32::try_from(before).expect("a block has fewer transactions") + place.index;
+    let tree = merkle::transactions(block.segment_ids());
+    (position, tree.proof(position).expect("the position is within the block"))
+}

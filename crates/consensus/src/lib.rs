@@ -1,0 +1,33 @@
+//! Ordering: from a waiting transaction to a finalized block with one small certificate.
+//!
+//! ```text
+//!  Client ─ submit ─► mempool ── gossip ──► mempools of the other members
+//!    ▲                   │ pool (execution::pool)
+//!    │                   ▼
+//!    │              application ── propose / verify ──► Inline ─► simplex (one engine per epoch, run by
+//!    │                   │                                        the orchestrator; epochs::… reshares)
+//!    │                   ▼                                            │ votes, certificates
+//!    └── events ◄──── shared ◄──────────── observer ◄─────────────────┘
+//!                        ▲
+//!                     ledger ◄── finalized blocks in order ◄── marshal (archives, backfill)
+//! ```
+//!
+//! Commonware is hidden behind this crate: its type towers are named once, in [`aliases`].
+//! Everything that touches time, randomness, disk and network goes through the runtime, so that the
+//! simulator runs these very nodes. Deliberately absent: execution, settlement, and any choice of
+//! leader beyond the library's lotteries.
+
+pub mod aliases;
+mod application;
+pub mod client;
+mod election;
+pub mod engine;
+mod epochs;
+mod ledger;
+mod mempool;
+pub mod network;
+mod observer;
+mod shared;
+
+pub use client::Client;
+pub use engine::{Config, Node, start};

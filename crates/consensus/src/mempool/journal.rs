@@ -1,0 +1,91 @@
+//! Accepted units on disk, in sections by validity, so that whole sections can go once they are past.
+
+use super::wire::Batch;
+use crate::aliases::Runtime;
+use baton_execution::pool::Unit;
+use baton_types::BlockLimits;
+use commonware_runtime::{ReadOptions, buffer::paged::CacheRef};
+use commonware_storage::journal::segmented::variable::{Config, Journal as Segments};
+use commonware_utils::NZUsize;
+use std::sync::Arc;
+
+/// Heights of `valid_until` per section.
+const SECTION_BLOCKS: u64 = 64;
+
+pub struct Journal<E: Runtime> {
+    segments: Option<Segments<E, Batch>>,
+}
+
+impl<E: Runtime> Journal<E> {
+    /// Opens the journal and returns what is in it. A torn tail is cut off by the library.
+    pub async fn open(context: E, partition: String, limits: BlockLimits, page_cache: CacheRef) -> (Self, Vec<Batch>) {
+        let config = Config {
+            partition,
+            compression: None,
+            codec_config: limits,
+            page_cache,
+            write_buffer: NZUsize!(1024 * 1024),
+        };
+        let segments = Segments::init(context, config).await.expect("the mempool journal is readable");
+        let mut batches = Vec::new();
+        let mut replay = segments
+            .replay(0, 0, NZUsize!(1024 * 1024), ReadOptions::default())
+            .await
+            .expect("the mempool journal is readable");
+        while let Some(record) = replay.next().await {
+            let (_, _, _, batch) = record.expect("the mempool journal is readable");
+            batches.push(batch);
+        }
+        let segments = replay.finish().expect("the replay is at its end");
+        (Self { segments: Some(segments) }, batches)
+    }
+
+    /// Writes batches and makes them durable, with one sync for each section they touch.
+    pub async fn append(&mut self, batches: &[Batch]) {
+        let mut segments = self.take();
+        let mut touched = Vec::new();
+        for batch in batches {
+            let Some(last) = batch.0.iter().map(|unit| unit.valid_until()).max() else { continue };
+            let section = last / SECTION_BLOCKS;
+            (segments, _, _) = segments.append(section, batch).await.expect("the disk takes writes");
+            if !touched.contains(&section) {
+                touched.push(section);
+            }
+        }
+        for section in touched {
+            segments = segments.sync(section).await.expect("the disk takes writes");
+        }
+        self.segments = Some(segments);
+    }
+
+    /// Removes sections whose units can enter no block after `height`.
+    pub async fn prune(&mut self, height: u64) {
+        let segments = self.take();
+        let (segments, _) = segments.prune((height + 1) / SECTION_BLOCKS).await.expect("the disk takes writes");
+        self.segments = Some(segments);
+    }
+
+    fn take(&mut self) -> Segments<E, Batch> {
+        self.segments.take().expect("a write that fails stops the process")
+    }
+}
+
+/// Cuts units into batches that one message or record can hold.
+pub fn batches(units: impl IntoIterator<Item = Arc<Unit>>) -> Vec<Batch> {
+    let mut batches = Vec::new();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    for unit in units {
+        if !batch.is_empty()
+            && (bytes + unit.bytes() > super::wire::BATCH_BYTES_MAX || batch.len() >= super::wire::UNITS_MAX)
+        {
+            batches.push(Batch(std::mem::take(&mut batch)));
+            bytes = 0;
+        }
+        bytes += unit.bytes();
+        batch.push(unit);
+    }
+    if !batch.is_empty() {
+        batches.push(Batch(batch));
+    }
+    batches
+}

@@ -1,0 +1,71 @@
+//! The links between members, by purpose, and what a transport must offer.
+//!
+//! Each purpose has its own channel with its own quota and its own bounded queues, so that bulk data
+//! can never stand before a vote. Quotas are per peer; messages to a peer over its quota are
+//! dropped by the transport and counted there.
+
+use baton_types::{Directory, PublicKey};
+use commonware_glue::dkg::network::Manager;
+use commonware_p2p::{Blocker, Receiver, Sender};
+use commonware_runtime::Quota;
+use commonware_utils::NZU32;
+use std::future::Future;
+
+/// In order of priority.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Channel {
+    Votes,
+    Certificates,
+    /// Requests for missing certificates.
+    Resolver,
+    /// Block bodies from their author.
+    Blocks,
+    Mempool,
+    /// Requests for finalized blocks by members that were away.
+    Backfill,
+    Ceremony,
+}
+
+impl Channel {
+    pub const ALL: [Self; 7] = [
+        Self::Votes,
+        Self::Certificates,
+        Self::Resolver,
+        Self::Blocks,
+        Self::Mempool,
+        Self::Backfill,
+        Self::Ceremony,
+    ];
+
+    pub const fn id(self) -> u64 {
+        self as u64
+    }
+
+    /// Messages per second and peer. Queues are allocated for a burst of as many.
+    pub const fn quota(self) -> Quota {
+        Quota::per_second(match self {
+            Self::Votes | Self::Certificates => NZU32!(2_048),
+            Self::Resolver | Self::Ceremony => NZU32!(512),
+            Self::Blocks => NZU32!(512),
+            Self::Mempool => NZU32!(1_024),
+            Self::Backfill => NZU32!(512),
+        })
+    }
+}
+
+/// A transport between members: authenticated TCP, or the simulator's links.
+pub trait Network: Send + 'static {
+    type Sender: Sender<PublicKey = PublicKey>;
+    type Receiver: Receiver<PublicKey = PublicKey>;
+    type Manager: Manager<PublicKey = PublicKey, Directory = Directory> + Clone + Sync + 'static;
+    type Blocker: Blocker<PublicKey = PublicKey> + Sync;
+
+    fn register(
+        &mut self,
+        channel: Channel,
+    ) -> impl Future<Output = (Self::Sender, Self::Receiver)> + Send;
+
+    fn manager(&self) -> Self::Manager;
+
+    fn blocker(&self) -> Self::Blocker;
+}

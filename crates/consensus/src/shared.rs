@@ -1,0 +1,452 @@
+//! State that the application, the mempool, the ledger and the RPC look at together: the pool of
+//! waiting transactions, the ids in the ancestry, unfinalized blocks and how far each has come.
+//!
+//! One lock, held for microseconds, never across an await. Everything in it is bounded: unfinalized
+//! blocks by the distance to the finalized tip, ids by the validity window, seeds and times by count.
+
+use crate::client::{Event, Live, Place, TransactionStatus};
+use baton_execution::{
+    Rules,
+    pool::{Checked, Limits, Pool, PoolStats, Source},
+    recent::Recent,
+};
+use baton_types::{
+    Block, Digest, Epoch, Genesis, Height, PublicKey, Round, Segment, TxId,
+    block::ParentSeed,
+    receipt::{Reason, Refusal, Rung},
+};
+use commonware_consensus::Heightable as _;
+use commonware_cryptography::{Digested, Digestible as _};
+use commonware_utils::sync::Mutex;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+use tokio::sync::{Notify, broadcast};
+
+/// Events a slow subscriber may be behind before it loses some. Three per block.
+const EVENTS_MAX: usize = 256;
+/// Seeds of notarized views kept for their children.
+const SEEDS_MAX: usize = 64;
+/// Finalized blocks whose rung times are remembered.
+const TIMES_MAX: usize = 1_024;
+/// Transactions that ended unordered whose end is remembered.
+const ENDED_MAX: usize = 65_536;
+
+/// Unix milliseconds. Injected, because the simulator has no clock skew of its own.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// When a block was first seen proposed, notarized and finalized; 0 where it was not.
+type Times = [u64; 3];
+
+pub struct Shared {
+    pub rules: Rules,
+    pub chain: Digest,
+    pub clock: Clock,
+    pub events: broadcast::Sender<Event>,
+    /// Wakes a leader that waits for something to propose.
+    pub work: Notify,
+    state: Mutex<State>,
+}
+
+struct State {
+    pool: Pool,
+    recent: Recent,
+    tracked: BTreeMap<Digest, Tracked>,
+    seeds: BTreeMap<Round, ParentSeed>,
+    times: BTreeMap<u64, Times>,
+    ended: BTreeMap<TxId, (Rung, Reason)>,
+    ended_order: VecDeque<TxId>,
+    live: Live,
+}
+
+struct Tracked {
+    block: Digested<Block>,
+    rung: Rung,
+    times: Times,
+}
+
+impl Shared {
+    pub fn new(genesis: &Genesis, rules: Rules, limits: Limits, hash_key: u64, clock: Clock) -> Self {
+        let block = genesis.block().expect("the genesis was checked when it was read");
+        let live = Live {
+            epoch: Epoch::zero(),
+            view: 0,
+            finalized_height: 0,
+            finalized_digest: block.digest(),
+            finalized_time_ms: 0,
+            holders: Vec::new(),
+            last_vote_view: Vec::new(),
+            blocks_authored: BTreeMap::new(),
+        };
+        let state = State {
+            pool: Pool::new(&genesis.rollups, limits, hash_key),
+            recent: Recent::new(genesis.validity_blocks_max, hash_key),
+            tracked: BTreeMap::new(),
+            seeds: BTreeMap::new(),
+            times: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            ended_order: VecDeque::new(),
+            live,
+        };
+        Self {
+            rules,
+            chain: block.header().chain,
+            clock,
+            events: broadcast::channel(EVENTS_MAX).0,
+            work: Notify::new(),
+            state: Mutex::new(state),
+        }
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        (self.clock)()
+    }
+
+    pub fn live(&self) -> Live {
+        self.state.lock().live.clone()
+    }
+
+    pub fn finalized_height(&self) -> u64 {
+        self.state.lock().live.finalized_height
+    }
+
+    /// When this node saw the last finalization, Unix ms; 0 before the first.
+    pub fn finalized_time_ms(&self) -> u64 {
+        self.state.lock().live.finalized_time_ms
+    }
+
+    pub fn pool_stats(&self) -> PoolStats {
+        self.state.lock().pool.stats()
+    }
+
+    // ---- Mempool ----
+
+    /// Takes units into the pool, all under one lock. A refused unit does not affect the others.
+    pub fn admit(&self, units: Vec<Checked>, source: &Source) -> Vec<Result<(), Refusal>> {
+        let results = {
+            let mut state = self.state.lock();
+            let tip = state.live.finalized_height;
+            let State { pool, recent, .. } = &mut *state;
+            units
+                .into_iter()
+                .map(|unit| match unit.ids().iter().find(|id| recent.height_of(id).is_some()) {
+                    Some(id) => {
+                        Err(Refusal::new(Reason::Duplicate, format!("transaction {id} is already ordered")))
+                    }
+                    None => pool.admit(unit, source.clone(), tip),
+                })
+                .collect::<Vec<_>>()
+        };
+        if results.iter().any(Result::is_ok) {
+            self.work.notify_waiters();
+        }
+        results
+    }
+
+    pub fn set_replicated(&self, ids: &[TxId]) {
+        self.state.lock().pool.set_replicated(ids);
+    }
+
+    /// Whether any of `ids` still waits in the pool.
+    pub fn any_waiting(&self, ids: &[TxId]) -> bool {
+        let state = self.state.lock();
+        ids.iter().any(|id| state.pool.contains(id))
+    }
+
+    /// Whether each of `ids` waits here or is ordered already.
+    pub fn all_known(&self, ids: &[TxId]) -> bool {
+        let state = self.state.lock();
+        ids.iter().all(|id| state.pool.contains(id) || state.recent.height_of(id).is_some())
+    }
+
+    // ---- Application ----
+
+    /// Whether the ids of this block and all its ancestors down to the finalized tip are known.
+    pub fn connected(&self, block: &Digest, height: Height) -> bool {
+        let state = self.state.lock();
+        state.recent.connected(block, height.get())
+    }
+
+    /// Records an ancestor without saying anything about its rung.
+    pub fn connect(&self, block: &Digested<Block>) {
+        self.state.lock().track(block, Rung::Pending, 0);
+    }
+
+    /// A block was built here, or found valid.
+    pub fn proposed(&self, block: &Digested<Block>) {
+        self.raise(block, Rung::Proposed);
+    }
+
+    fn raise(&self, block: &Digested<Block>, rung: Rung) {
+        let now = self.now_ms();
+        let news = self.state.lock().track(block, rung, now);
+        if news {
+            let _ = self.events.send(Event::Block { rung, block: block.clone(), time_ms: now });
+        }
+    }
+
+    /// The first id of `block` that its ancestors ordered already. `connected` comes first.
+    pub fn repeated(&self, parent: &Digest, parent_height: Height, block: &Block) -> Option<TxId> {
+        let state = self.state.lock();
+        let ancestry = state.recent.ancestry(parent, parent_height.get())?;
+        block.ids().find(|id| ancestry.contains(id)).copied()
+    }
+
+    /// Whether a block on `parent` would have a transaction. `connected` comes first.
+    pub fn has_work(&self, parent: &Digest, parent_height: Height) -> bool {
+        let state = self.state.lock();
+        let ancestry = state.recent.ancestry(parent, parent_height.get());
+        ancestry.is_some_and(|ancestry| state.pool.has_work(parent_height.get() + 1, |id| ancestry.contains(id)))
+    }
+
+    /// The transactions of a block on `parent`; none when its ancestry is not known.
+    pub fn select(&self, parent: &Digest, parent_height: Height) -> Vec<Segment> {
+        let state = self.state.lock();
+        let ancestry = state.recent.ancestry(parent, parent_height.get());
+        ancestry.map_or_else(Vec::new, |ancestry| {
+            state.pool.select(parent_height.get() + 1, |id| ancestry.contains(id))
+        })
+    }
+
+    pub fn seed(&self, round: Round) -> Option<ParentSeed> {
+        self.state.lock().seeds.get(&round).copied()
+    }
+
+    // ---- What consensus reports ----
+
+    pub fn enter_epoch(&self, epoch: Epoch, holders: Vec<PublicKey>) {
+        let mut state = self.state.lock();
+        state.live.epoch = epoch;
+        state.live.view = 0;
+        state.live.last_vote_view = vec![None; holders.len()];
+        state.live.holders = holders;
+    }
+
+    pub fn vote(&self, round: Round, signer: usize) {
+        let mut state = self.state.lock();
+        if round.epoch() != state.live.epoch {
+            return;
+        }
+        if let Some(last) = state.live.last_vote_view.get_mut(signer) {
+            *last = (*last).max(Some(round.view().get()));
+        }
+    }
+
+    pub fn notarized(&self, round: Round, digest: &Digest, seed: ParentSeed) {
+        let block = {
+            let mut state = self.state.lock();
+            state.certified(round, seed);
+            state.tracked.get(digest).map(|tracked| tracked.block.clone())
+        };
+        if let Some(block) = block {
+            self.raise(&block, Rung::Notarized);
+        }
+        self.work.notify_waiters();
+    }
+
+    /// A finalization certificate was seen. Blocks whose ancestry is known are final from here on;
+    /// others become so when marshal delivers them.
+    pub fn finalization(&self, round: Round, digest: &Digest, seed: ParentSeed) {
+        let path = {
+            let mut state = self.state.lock();
+            state.certified(round, seed);
+            state.path(digest)
+        };
+        for block in path {
+            self.finalize(&block);
+        }
+        self.work.notify_waiters();
+    }
+
+    /// A block is final. In order of height, from the certificate or from marshal, whichever is
+    /// first; repeated calls have no effect.
+    pub fn finalize(&self, block: &Digested<Block>) {
+        let now = self.now_ms();
+        let mut events = Vec::new();
+        {
+            let mut state = self.state.lock();
+            let height = block.height().get();
+            if height != state.live.finalized_height + 1 {
+                return;
+            }
+            state.finalize(block, now);
+            events.push(Event::Block { rung: Rung::Finalized, block: block.clone(), time_ms: now });
+            let expired = state.pool.expire(height);
+            for id in expired {
+                state.end(id, Rung::Expired, Reason::Expired);
+                events.push(Event::Ended { id, rung: Rung::Expired, reason: Reason::Expired, time_ms: now });
+            }
+        }
+        for event in events {
+            let _ = self.events.send(event);
+        }
+    }
+
+    /// Puts back what a restart lost: ids of the last finalized blocks, oldest first.
+    pub fn restore(&self, block: &Digested<Block>) {
+        let mut state = self.state.lock();
+        state.recent.finalize(block.height().get(), block.inner().ids());
+        state.live.finalized_height = block.height().get();
+        state.live.finalized_digest = block.digest();
+    }
+
+    // ---- Ladder ----
+
+    /// Where a transaction stands, as far as memory tells. For finalized ones only the height is known.
+    pub fn standing(&self, id: &TxId) -> Standing {
+        let state = self.state.lock();
+        if let Some(height) = state.recent.height_of(id) {
+            let times = state.times.get(&height).copied().unwrap_or_default();
+            return Standing::Finalized { height, times_ms: named(&times) };
+        }
+        let best = state
+            .tracked
+            .values()
+            .filter(|tracked| tracked.rung >= Rung::Proposed)
+            .filter_map(|tracked| Some((tracked, tracked.block.inner().position(id)?)))
+            .max_by_key(|(tracked, _)| (tracked.rung, tracked.block.height()));
+        if let Some((tracked, (rollup, index))) = best {
+            return Standing::Here(TransactionStatus {
+                rung: tracked.rung,
+                place: Some(Place {
+                    rollup,
+                    height: tracked.block.height().get(),
+                    block: tracked.block.digest(),
+                    index,
+                }),
+                times_ms: named(&tracked.times),
+                reason: None,
+            });
+        }
+        let waiting = state.pool.rung(id).map(|rung| (rung, None));
+        let ended = || state.ended.get(id).map(|(rung, reason)| (*rung, Some(*reason)));
+        match waiting.or_else(ended) {
+            Some((rung, reason)) => {
+                Standing::Here(TransactionStatus { rung, place: None, times_ms: BTreeMap::new(), reason })
+            }
+            None => Standing::Unknown,
+        }
+    }
+
+    /// An unfinalized block by its digest, with its rung.
+    pub fn unfinalized(&self, digest: &Digest) -> Option<(Digested<Block>, Rung)> {
+        let state = self.state.lock();
+        state.tracked.get(digest).map(|tracked| (tracked.block.clone(), tracked.rung))
+    }
+}
+
+/// See [`Shared::standing`].
+pub enum Standing {
+    Here(TransactionStatus),
+    Finalized { height: u64, times_ms: BTreeMap<Rung, u64> },
+    Unknown,
+}
+
+fn named(times: &Times) -> BTreeMap<Rung, u64> {
+    [Rung::Proposed, Rung::Notarized, Rung::Finalized]
+        .into_iter()
+        .zip(*times)
+        .filter(|(_, time)| *time != 0)
+        .collect()
+}
+
+const fn slot(rung: Rung) -> Option<usize> {
+    match rung {
+        Rung::Proposed => Some(0),
+        Rung::Notarized => Some(1),
+        Rung::Finalized => Some(2),
+        _ => None,
+    }
+}
+
+impl State {
+    /// Records a block above the finalized tip; returns whether it rose to a new rung.
+    fn track(&mut self, block: &Digested<Block>, rung: Rung, now: u64) -> bool {
+        let height = block.height().get();
+        if height <= self.live.finalized_height {
+            return false;
+        }
+        let digest = block.digest();
+        if !self.tracked.contains_key(&digest) {
+            if self.tracked.len() >= Recent::BLOCKS_MAX {
+                self.forget_lowest();
+            }
+            self.recent.insert(digest, block.inner());
+            let tracked = Tracked { block: block.clone(), rung: Rung::Pending, times: Times::default() };
+            self.tracked.insert(digest, tracked);
+        }
+        let Some(tracked) = self.tracked.get_mut(&digest) else { return false };
+        if rung <= tracked.rung {
+            return false;
+        }
+        tracked.rung = rung;
+        if let Some(slot) = slot(rung) {
+            tracked.times[slot] = now;
+        }
+        true
+    }
+
+    /// Simplex has a handful of unfinalized blocks; very many mean that nothing is finalized. What is
+    /// forgotten here is fetched again when a descendant needs it.
+    fn forget_lowest(&mut self) {
+        let lowest = self.tracked.iter().min_by_key(|(_, tracked)| tracked.block.height());
+        if let Some(digest) = lowest.map(|(digest, _)| *digest) {
+            self.tracked.remove(&digest);
+            self.recent.remove(&digest);
+        }
+    }
+
+    fn certified(&mut self, round: Round, seed: ParentSeed) {
+        self.seeds.insert(round, seed);
+        while self.seeds.len() > SEEDS_MAX {
+            self.seeds.pop_first();
+        }
+        if round.epoch() == self.live.epoch {
+            self.live.view = self.live.view.max(round.view().get());
+        }
+    }
+
+    /// The tracked blocks from just above the finalized tip up to `digest`; empty when one is missing.
+    fn path(&self, digest: &Digest) -> Vec<Digested<Block>> {
+        let mut path = Vec::new();
+        let mut next = *digest;
+        while next != self.live.finalized_digest {
+            let Some(tracked) = self.tracked.get(&next) else { return Vec::new() };
+            path.push(tracked.block.clone());
+            next = tracked.block.inner().header().parent;
+        }
+        path.reverse();
+        path
+    }
+
+    fn finalize(&mut self, block: &Digested<Block>, now: u64) {
+        let header = block.inner().header();
+        let mut times = self.tracked.get(&block.digest()).map(|tracked| tracked.times).unwrap_or_default();
+        times[2] = now;
+        self.times.insert(header.height, times);
+        while self.times.len() > TIMES_MAX {
+            self.times.pop_first();
+        }
+        self.pool.finalized(header.height, block.inner().ids());
+        self.recent.finalize(header.height, block.inner().ids());
+        let live = &mut self.live;
+        live.finalized_height = header.height;
+        live.finalized_digest = block.digest();
+        live.finalized_time_ms = now;
+        *live.blocks_authored.entry(header.author.clone()).or_default() += 1;
+        let height = header.height;
+        self.tracked.retain(|_, tracked| tracked.block.height().get() > height);
+    }
+
+    fn end(&mut self, id: TxId, rung: Rung, reason: Reason) {
+        if self.ended.insert(id, (rung, reason)).is_none() {
+            self.ended_order.push_back(id);
+        }
+        while self.ended_order.len() > ENDED_MAX {
+            if let Some(oldest) = self.ended_order.pop_front() {
+                self.ended.remove(&oldest);
+            }
+        }
+    }
+}

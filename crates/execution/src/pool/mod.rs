@@ -1,0 +1,422 @@
+//! The mempool's rules: who gets in, what goes into a block, who leaves.
+//!
+//! ```text
+//!            check (no pool needed)            admit                        select
+//!  Unit ───► rollup, size, hash, validity ───► duplicate, client, room ───► one queue per rollup:
+//!            bundle: bound, fits one block     slab + id table              deficit round robin
+//!                                                                              │
+//!            finalized(ids), expire(height)  ◄──────── block ◄─────────────────┘
+//! ```
+//!
+//! | event | effect |
+//! |---|---|
+//! | `admit` | the unit waits in the queue of its (first leg's) rollup, or is refused for one stated reason |
+//! | `set_replicated` | its rung rises from pending to replicated |
+//! | `select` | nothing: the choice depends only on the queues, the height and the ancestry |
+//! | `finalized` | units with any of the ids leave |
+//! | `expire` | units that no further block may carry leave |
+//!
+//! Invariants: an id belongs to at most one unit; a unit is in exactly one queue and one expiry
+//! bucket; a bundle is in the pool with all of its legs or with none; the sums per pool, rollup and
+//! client are those of the units present, and a client without units has no sum.
+//!
+//! Queues are by arrival, or by fee hint with bundles in front of it (they are exempt: moving one
+//! leg by its fee would move the others). A later transaction overtakes an earlier one only where
+//! one unit would hold up its whole rollup, see [`mod@select`].
+//!
+//! Deliberately absent: eviction. What was admitted stays until it is ordered or expires, because its
+//! submitter holds a receipt for it. A full pool refuses.
+
+mod check;
+mod select;
+pub(crate) mod sizes;
+mod slab;
+mod unit;
+
+#[cfg(test)]
+mod tests;
+
+pub use check::Checked;
+pub use unit::Unit;
+
+use crate::{IdMap, Rules};
+use baton_types::{
+    Rollup, RollupId, Segment, TxId,
+    genesis::Ordering,
+    receipt::{Reason, Refusal, Rung},
+};
+use slab::{Entry, Queue, Rank, Slab, Slot};
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+
+/// How much further ahead than allowed `valid_until` of a peer's transaction may lie. A peer that has
+/// finalized a few blocks more than this node admits what this node cannot propose yet.
+const VALIDITY_LEAD: u64 = 64;
+
+const RETRY_BUSY_MS: u64 = 500;
+const RETRY_CLIENT_MS: u64 = 1_000;
+
+/// What one node is willing to hold, and the facts of the genesis that selection needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Payloads of the whole pool.
+    pub bytes_max: usize,
+    pub transactions_max: usize,
+    pub client_transactions_max: usize,
+    /// Payloads of one client.
+    pub client_bytes_max: usize,
+    /// Genesis: how far beyond a block's height `valid_until` may lie.
+    pub validity_blocks_max: u64,
+    /// Genesis: encoded segments of one block.
+    pub block_bytes_max: usize,
+}
+
+/// Where a unit came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// An address or the name of an API token; the client's limits apply.
+    Client(Arc<str>),
+    /// Another node, which has applied its own clients' limits, or this node's journal.
+    Peer,
+}
+
+/// What waits, for people and metrics.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolStats {
+    pub transactions: u64,
+    /// Payloads.
+    pub bytes: u64,
+    pub bytes_max: u64,
+    /// In ascending order of id.
+    pub rollups: Vec<RollupStats>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupStats {
+    pub id: RollupId,
+    pub transactions: u64,
+    pub bytes: u64,
+    pub bytes_max: u64,
+}
+
+/// Transactions that wait to be ordered.
+#[derive(Debug)]
+pub struct Pool {
+    limits: Limits,
+    /// In ascending order of rollup id.
+    lanes: Vec<Lane>,
+    slab: Slab,
+    ids: IdMap<Slot>,
+    /// Units by `valid_until`.
+    expiry: BTreeMap<u64, Vec<Slot>>,
+    clients: BTreeMap<Arc<str>, Usage>,
+    usage: Usage,
+    /// Arrivals so far.
+    sequence: u64,
+    finalized_height: u64,
+}
+
+/// One rollup's part of the pool.
+#[derive(Debug)]
+struct Lane {
+    rollup: RollupId,
+    bytes_max: usize,
+    segment_bytes_max: usize,
+    reserved_percent: usize,
+    queue: Queue,
+    usage: Usage,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Usage {
+    transactions: usize,
+    bytes: usize,
+}
+
+impl Usage {
+    const fn add(&mut self, bytes: usize) {
+        self.transactions += 1;
+        self.bytes += bytes;
+    }
+
+    const fn subtract(&mut self, bytes: usize) {
+        self.transactions -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+impl Lane {
+    fn new(rollup: &Rollup) -> Self {
+        Self {
+            rollup: rollup.id(),
+            bytes_max: rollup.mempool_bytes_max,
+            segment_bytes_max: rollup.block_bytes_max,
+            reserved_percent: usize::try_from(rollup.reserved_percent).expect("at most 100"),
+            queue: match rollup.ordering {
+                Ordering::Arrival => Queue::arrival(),
+                Ordering::FeeHint => Queue::fee_hint(),
+            },
+            usage: Usage::default(),
+        }
+    }
+}
+
+impl Pool {
+    /// An empty pool. `hash_key` is a secret of this node; it never influences a result.
+    pub fn new(rollups: &[Rollup], limits: Limits, hash_key: u64) -> Self {
+        let mut lanes: Vec<_> = rollups.iter().map(Lane::new).collect();
+        lanes.sort_unstable_by_key(|lane| lane.rollup);
+        Self {
+            limits,
+            lanes,
+            slab: Slab::default(),
+            ids: IdMap::new(hash_key),
+            expiry: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            usage: Usage::default(),
+            sequence: 0,
+            finalized_height: 0,
+        }
+    }
+
+    /// Checks a unit against the rules of its rollups and computes its ids, without a pool, so that
+    /// many can be checked at once. `tip` is the last finalized height.
+    pub fn check(rules: &Rules, unit: Unit, tip: u64) -> Result<Checked, Refusal> {
+        check::check(rules, unit, tip)
+    }
+
+    /// Takes a unit in, or says why not. `tip` is the last finalized height.
+    pub fn admit(&mut self, checked: Checked, source: Source, tip: u64) -> Result<(), Refusal> {
+        let tip = tip.max(self.finalized_height);
+        let lead = if source == Source::Peer { VALIDITY_LEAD } else { 0 };
+        let latest = tip.saturating_add(self.limits.validity_blocks_max).saturating_add(lead);
+        let valid_until = checked.unit.valid_until();
+        check::check_validity(valid_until, tip, latest)?;
+        if let Some(id) = checked.ids.iter().find(|id| self.ids.contains(id)) {
+            return Err(Refusal::new(Reason::Duplicate, format!("{id} is already waiting here")));
+        }
+        let client = match source {
+            Source::Client(client) => Some(client),
+            Source::Peer => None,
+        };
+        if let Some(client) = &client {
+            self.check_client(client, &checked.unit)?;
+        }
+        self.check_room(&checked.unit)?;
+        self.insert(checked, client, valid_until);
+        Ok(())
+    }
+
+    fn check_client(&self, client: &str, unit: &Unit) -> Result<(), Refusal> {
+        let (transactions, bytes) = (unit.legs().count(), unit.bytes());
+        let limits = &self.limits;
+        if transactions > limits.client_transactions_max || bytes > limits.client_bytes_max {
+            let detail = format!(
+                "{transactions} transactions of {bytes} bytes; one client may have {} of {} bytes waiting here",
+                limits.client_transactions_max, limits.client_bytes_max
+            );
+            return Err(Refusal::new(Reason::TooLarge, detail));
+        }
+        let usage = self.clients.get(client).copied().unwrap_or_default();
+        if usage.transactions + transactions > limits.client_transactions_max {
+            let (waiting, max) = (usage.transactions, limits.client_transactions_max);
+            let detail = format!("{waiting} transactions of yours wait already; at most {max}");
+            return Err(Refusal::new(Reason::ClientLimit, detail).retry_after(RETRY_CLIENT_MS));
+        }
+        if usage.bytes + bytes > limits.client_bytes_max {
+            let (waiting, max) = (usage.bytes, limits.client_bytes_max);
+            let detail = format!("{waiting} bytes of yours wait already; at most {max}");
+            return Err(Refusal::new(Reason::ClientLimit, detail).retry_after(RETRY_CLIENT_MS));
+        }
+        Ok(())
+    }
+
+    fn check_room(&self, unit: &Unit) -> Result<(), Refusal> {
+        let busy = |detail: String| Refusal::new(Reason::Busy, detail).retry_after(RETRY_BUSY_MS);
+        let (waiting, max) = (self.usage.transactions, self.limits.transactions_max);
+        if waiting + unit.legs().count() > max {
+            return Err(busy(format!(
+                "{waiting} of at most {max} transactions wait; try again or elsewhere"
+            )));
+        }
+        let (waiting, max) = (self.usage.bytes, self.limits.bytes_max);
+        if waiting + unit.bytes() > max {
+            return Err(busy(format!("{waiting} of at most {max} bytes wait; try again or elsewhere")));
+        }
+        for (rollup, _) in unit.legs() {
+            let lane = &self.lanes[self.lane(rollup)];
+            let legs = unit.legs().filter(|(leg, _)| *leg == rollup);
+            let bytes: usize = legs.map(|(_, transaction)| transaction.payload.len()).sum();
+            let (waiting, max) = (lane.usage.bytes, lane.bytes_max);
+            if waiting + bytes > max {
+                let detail =
+                    format!("{waiting} of at most {max} bytes of rollup {rollup} wait; try again later");
+                return Err(busy(detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn lane(&self, rollup: RollupId) -> usize {
+        self.lanes
+            .binary_search_by_key(&rollup, |lane| lane.rollup)
+            .expect("units are checked against the genesis whose rollups the pool has")
+    }
+
+    fn insert(&mut self, checked: Checked, client: Option<Arc<str>>, valid_until: u64) {
+        for (rollup, transaction) in checked.unit.legs() {
+            let lane = self.lane(rollup);
+            let bytes = transaction.payload.len();
+            self.lanes[lane].usage.add(bytes);
+            self.usage.add(bytes);
+            if let Some(client) = &client {
+                match self.clients.get_mut(client) {
+                    Some(usage) => usage.add(bytes),
+                    None => {
+                        self.clients.insert(client.clone(), Usage { transactions: 1, bytes });
+                    }
+                }
+            }
+        }
+        let (single, fee_hint) = match *checked.unit {
+            Unit::Single { fee_hint, .. } => (true, fee_hint),
+            Unit::Bundle(_) => (false, 0),
+        };
+        let (home, _) = checked.unit.legs().next().expect("checked units have legs");
+        let lane = self.lane(home);
+        let rank = Rank { single, fee_hint: Reverse(fee_hint), sequence: self.sequence };
+        self.sequence += 1;
+        let bucket = self.expiry.entry(valid_until).or_default();
+        let slot = self.slab.insert(Entry {
+            id: checked.ids[0],
+            checked,
+            valid_until,
+            lane,
+            rank,
+            expiry_index: bucket.len(),
+            client,
+            replicated: false,
+            previous: Slot::MAX,
+            next: Slot::MAX,
+        });
+        bucket.push(slot);
+        for id in self.slab.get(slot).checked.ids.iter() {
+            self.ids.insert(*id, slot);
+        }
+        self.lanes[lane].queue.push(&mut self.slab, slot);
+    }
+
+    pub fn contains(&self, id: &TxId) -> bool {
+        self.ids.contains(id)
+    }
+
+    /// The unit that `id` is a leg of.
+    pub fn get(&self, id: &TxId) -> Option<&Checked> {
+        self.ids.get(id).map(|slot| &self.slab.get(*slot).checked)
+    }
+
+    /// Pending or replicated; none for what does not wait here.
+    pub fn rung(&self, id: &TxId) -> Option<Rung> {
+        let slot = self.ids.get(id)?;
+        Some(if self.slab.get(*slot).replicated { Rung::Replicated } else { Rung::Pending })
+    }
+
+    /// Ids that do not wait here are ignored.
+    pub fn set_replicated(&mut self, ids: &[TxId]) {
+        for id in ids {
+            if let Some(slot) = self.ids.get(id) {
+                self.slab.get_mut(*slot).replicated = true;
+            }
+        }
+    }
+
+    /// What to put in a block at `height`, in ascending order of rollup; `skip` tells ids that its
+    /// ancestry has already. The encoding keeps the block's and every rollup's limit.
+    pub fn select(&self, height: u64, skip: impl Fn(&TxId) -> bool) -> Vec<Segment> {
+        select::select(self, height, skip)
+    }
+
+    /// Whether [`Self::select`] would return anything.
+    pub fn has_work(&self, height: u64, skip: impl Fn(&TxId) -> bool) -> bool {
+        select::has_work(self, height, skip)
+    }
+
+    /// Removes the units of a finalized block. Ids that do not wait here are ignored.
+    pub fn finalized<'a>(&mut self, height: u64, ids: impl Iterator<Item = &'a TxId>) {
+        self.finalized_height = self.finalized_height.max(height);
+        for id in ids {
+            if let Some(slot) = self.ids.remove(id) {
+                self.remove(slot);
+            }
+        }
+    }
+
+    /// Removes the units that no block above `height` may carry, and returns their ids.
+    pub fn expire(&mut self, height: u64) -> Vec<TxId> {
+        let mut expired = Vec::new();
+        while let Some(bucket) = self.expiry.first_entry() {
+            if *bucket.key() > height {
+                break;
+            }
+            let Some(&slot) = bucket.get().last() else {
+                bucket.remove();
+                continue;
+            };
+            let removed = self.remove(slot);
+            expired.extend_from_slice(&removed.ids);
+        }
+        expired
+    }
+
+    fn remove(&mut self, slot: Slot) -> Checked {
+        let entry = self.slab.remove(slot);
+        self.lanes[entry.lane].queue.unlink(&mut self.slab, &entry);
+        self.leave_bucket(&entry);
+        for id in entry.checked.ids.iter() {
+            self.ids.remove(id);
+        }
+        for (rollup, transaction) in entry.checked.unit.legs() {
+            let bytes = transaction.payload.len();
+            let lane = self.lane(rollup);
+            self.lanes[lane].usage.subtract(bytes);
+            self.usage.subtract(bytes);
+            if let Some(client) = &entry.client {
+                let usage = self.clients.get_mut(client).expect("clients with waiting units have a sum");
+                usage.subtract(bytes);
+                if usage.transactions == 0 {
+                    self.clients.remove(client);
+                }
+            }
+        }
+        entry.checked
+    }
+
+    fn leave_bucket(&mut self, entry: &Entry) {
+        let bucket = self.expiry.get_mut(&entry.valid_until).expect("every unit is in its bucket");
+        bucket.swap_remove(entry.expiry_index);
+        match bucket.get(entry.expiry_index) {
+            Some(&moved) => self.slab.get_mut(moved).expiry_index = entry.expiry_index,
+            None if bucket.is_empty() => {
+                self.expiry.remove(&entry.valid_until);
+            }
+            None => {}
+        }
+    }
+
+    pub fn stats(&self) -> PoolStats {
+        PoolStats {
+            transactions: self.usage.transactions as u64,
+            bytes: self.usage.bytes as u64,
+            bytes_max: self.limits.bytes_max as u64,
+            rollups: self
+                .lanes
+                .iter()
+                .map(|lane| RollupStats {
+                    id: lane.rollup,
+                    transactions: lane.usage.transactions as u64,
+                    bytes: lane.usage.bytes as u64,
+                    bytes_max: lane.bytes_max as u64,
+                })
+                .collect(),
+        }
+    }
+}

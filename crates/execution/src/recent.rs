@@ -1,0 +1,177 @@
+//! Which ids a block's ancestry has already, so that none is ordered twice.
+//!
+//! ```text
+//!     finalized: height of every id                        unfinalized: ids of each block
+//! ─────────┬──────────────────────────────────────┬─────────── block ◄── block ◄── parent P
+//!       forgotten                          finalized tip      └─────── block (another branch)
+//!                └─── validity_blocks_max ───┘
+//! ```
+//!
+//! | event | effect |
+//! |---|---|
+//! | a block is seen | `insert` |
+//! | a block is built on P, or checked | `connected(P)`, then `contains(P, id)` for each id |
+//! | a block is finalized | `finalize`: its ids move to the finalized ones, its rivals are forgotten |
+//!
+//! An id is in the ancestry of P if a block on the path from P down to the finalized tip has it, or
+//! a finalized block not above P.
+//!
+//! Forgetting is safe: a block at height h may carry only what is valid at most until
+//! h + validity_blocks_max, so what was ordered more than that many blocks ago has expired.
+//!
+//! The path is a chain of parents, so it meets the finalized chain as long as consensus is safe; that
+//! no two finalized blocks conflict is not checked again here.
+
+use crate::{IdMap, IdSet};
+use baton_types::{Block, Digest, TxId};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Ids of the last finalized blocks, and of those after them.
+#[derive(Debug)]
+pub struct Recent {
+    validity_blocks_max: u64,
+    hash_key: u64,
+    finalized_height: u64,
+    finalized: IdMap<u64>,
+    /// The finalized ids by height, ascending.
+    buckets: VecDeque<(u64, Vec<TxId>)>,
+    unfinalized: BTreeMap<Digest, Overlay>,
+}
+
+/// What one unfinalized block adds to its ancestry.
+#[derive(Debug)]
+struct Overlay {
+    parent: Digest,
+    height: u64,
+    ids: IdSet,
+}
+
+impl Recent {
+    /// Most unfinalized blocks. A handful is usual; hundreds mean that the cluster finalizes nothing.
+    pub const BLOCKS_MAX: usize = 1_024;
+
+    /// `hash_key` is a secret of this node; it never influences a result.
+    pub fn new(validity_blocks_max: u64, hash_key: u64) -> Self {
+        Self {
+            validity_blocks_max,
+            hash_key,
+            finalized_height: 0,
+            finalized: IdMap::new(hash_key),
+            buckets: VecDeque::new(),
+            unfinalized: BTreeMap::new(),
+        }
+    }
+
+    /// Remembers the ids of the finalized block at `height`, and forgets those too old to matter and
+    /// the unfinalized blocks up to this height. Heights ascend; one not above the last is ignored.
+    pub fn finalize<'a>(&mut self, height: u64, ids: impl Iterator<Item = &'a TxId>) {
+        if height <= self.finalized_height {
+            return;
+        }
+        self.finalized_height = height;
+        self.unfinalized.retain(|_, overlay| overlay.height > height);
+        let ids: Vec<_> = ids.copied().collect();
+        for id in &ids {
+            self.finalized.insert(*id, height);
+        }
+        if !ids.is_empty() {
+            self.buckets.push_back((height, ids));
+        }
+        self.prune();
+    }
+
+    fn prune(&mut self) {
+        // The next block has the finalized height plus one.
+        let floor = (self.finalized_height + 1).saturating_sub(self.validity_blocks_max);
+        while self.buckets.front().is_some_and(|(height, _)| *height < floor) {
+            let Some((height, ids)) = self.buckets.pop_front() else { break };
+            for id in ids {
+                // An id ordered a second time, after it had been forgotten, has a later height.
+                if self.finalized.get(&id) == Some(&height) {
+                    self.finalized.remove(&id);
+                }
+            }
+        }
+    }
+
+    pub const fn finalized_height(&self) -> u64 {
+        self.finalized_height
+    }
+
+    /// Where the id was finalized, if that is not too long ago.
+    pub fn height_of(&self, id: &TxId) -> Option<u64> {
+        self.finalized.get(id).copied()
+    }
+
+    /// Remembers a block above the finalized tip. Refuses when there are [`Self::BLOCKS_MAX`]:
+    /// [`Self::remove`] the least useful first. Returns whether the block is remembered.
+    pub fn insert(&mut self, digest: Digest, block: &Block) -> bool {
+        if self.unfinalized.contains_key(&digest) {
+            return true;
+        }
+        let header = block.header();
+        if header.height <= self.finalized_height || self.unfinalized.len() >= Self::BLOCKS_MAX {
+            return false;
+        }
+        let mut ids = IdSet::with_capacity(self.hash_key, block.transactions());
+        ids.extend(block.ids().copied());
+        self.unfinalized.insert(digest, Overlay { parent: header.parent, height: header.height, ids });
+        true
+    }
+
+    /// Forgets an unfinalized block; what descends from it is no longer connected.
+    pub fn remove(&mut self, digest: &Digest) {
+        self.unfinalized.remove(digest);
+    }
+
+    /// Whether all blocks from `block` down to the finalized tip are known. Finalized blocks always are.
+    pub fn connected(&self, block: &Digest, height: u64) -> bool {
+        self.path(block, height).all(|overlay| overlay.is_some())
+    }
+
+    /// Whether `id` is in the block `parent` or before it. Where the path from `parent` is broken
+    /// nobody can tell, and the answer is yes: better to leave an id out than to order it twice.
+    pub fn contains(&self, parent: &Digest, parent_height: u64, id: &TxId) -> bool {
+        self.height_of(id).is_some_and(|height| height <= parent_height)
+            || self
+                .path(parent, parent_height)
+                .any(|overlay| overlay.is_none_or(|overlay| overlay.ids.contains(id)))
+    }
+
+    /// The ids that a block on `parent` must not repeat, with the path walked once for many questions;
+    /// none where the path is broken.
+    pub fn ancestry(&self, parent: &Digest, parent_height: u64) -> Option<Ancestry<'_>> {
+        let path =
+            self.path(parent, parent_height).map(|overlay| Some(&overlay?.ids)).collect::<Option<_>>()?;
+        Some(Ancestry { path, recent: self, parent_height })
+    }
+
+    /// The unfinalized blocks from `block` downwards; ends after the first that is not known.
+    fn path(&self, block: &Digest, height: u64) -> impl Iterator<Item = Option<&Overlay>> {
+        let mut next = Some((*block, height));
+        std::iter::from_fn(move || {
+            let (digest, height) = next.take().filter(|(_, height)| *height > self.finalized_height)?;
+            let overlay = self.unfinalized.get(&digest).filter(|overlay| overlay.height == height);
+            next = overlay.map(|overlay| (overlay.parent, height - 1));
+            Some(overlay)
+        })
+    }
+}
+
+/// See [`Recent::ancestry`].
+#[derive(Debug)]
+pub struct Ancestry<'a> {
+    path: Vec<&'a IdSet>,
+    recent: &'a Recent,
+    parent_height: u64,
+}
+
+impl Ancestry<'_> {
+    pub fn contains(&self, id: &TxId) -> bool {
+        self.path.iter().any(|ids| ids.contains(id))
+            || self.recent.height_of(id).is_some_and(|height| height <= self.parent_height)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! The one list of keys of `node.toml`.
+
+use baton_types::{PublicKey, hex};
+use std::{fmt::Write as _, net::SocketAddr};
+use toml::{Table, Value};
+
+/// What a key takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Relative to the file it stands in.
+    Path,
+    Address,
+    Integer {
+        min: i64,
+        max: i64,
+    },
+    Choice(&'static [&'static str]),
+    /// Directives of a log filter.
+    Filter,
+    /// `"*"` or a list of origins.
+    Cors,
+    /// Identity to address.
+    Peers,
+}
+
+/// One key: everything about it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Key {
+    /// Dotted.
+    pub name: &'static str,
+    pub kind: Kind,
+    /// As it would stand in the file; none for an optional value.
+    pub default: Option<&'static str>,
+    /// Written above the key by `baton config init`.
+    pub doc: &'static [&'static str],
+    /// How an optional value might look.
+    pub example: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static [&'static str]) -> Key {
+    Key { name, kind, default: Some(default), doc, example: "" }
+}
+
+const fn integer(min: i64, max: i64) -> Kind {
+    Kind::Integer { min, max }
+}
+
+const MIB: i64 = 1024 * 1024;
+
+/// In the order of the file: keys without a section first.
+pub const KEYS: &[Key] = &[
+    key(
+        "genesis",
+        Kind::Path,
+        "\"genesis.json\"",
+        &["The genesis of the chain, the same file on every node."],
+    ),
+    key(
+        "data_dir",
+        Kind::Path,
+        "\"data\"",
+        &["Blocks, certificates, votes and the key share. One directory, one process."],
+    ),
+    key(
+        "keys_dir",
+        Kind::Path,
+        "\"keys\"",
+        &[
+            "identity.key, and share.key until the node has imported it.",
+            "Neither may be readable by group or others.",
+        ],
+    ),
+    key("worker_threads", integer(1, 256), "2", &["Threads that run the node."]),
+    key("p2p.listen", Kind::Address, "\"0.0.0.0:30545\"", &["Where the other members reach this node."]),
+    key(
+        "p2p.peers",
+        Kind::Peers,
+        "{}",
+        &[
+            "Where this node reaches a member, instead of the address in the genesis:",
+            "{ \"0x<identity>\" = \"10.0.0.2:30545\" }",
+        ],
+    ),
+    key("rpc.listen", Kind::Address, "\"127.0.0.1:8545\"", &["JSON-RPC over HTTP and WebSocket."]),
+    key(
+        "rpc.cors",
+        Kind::Cors,
+        "[]",
+        &["Origins whose web pages may call the API: a list of origins, or \"*\" for all."],
+    ),
+    Key {
+        name: "rpc.tokens_file",
+        kind: Kind::Path,
+        default: None,
+        doc: &[
+            "API tokens, one line each: name = \"token\". Limits then apply per token.",
+            "Not readable by group or others.",
+        ],
+        example: "\"tokens.toml\"",
+    },
+    key("rpc.connections_max", integer(1, 100_000), "1024", &["Connections at once."]),
+    key(
+        "rpc.request_bytes_max",
+        integer(4_096, 256 * MIB),
+        "8388608",
+        &["Largest request body or WebSocket message, in bytes."],
+    ),
+    key("rpc.batch_max", integer(1, 10_000), "100", &["Calls in one JSON-RPC batch."]),
+    key("rpc.submit_max", integer(1, 1_000_000), "10000", &["Transactions in one baton_submitBatch."]),
+    key("rpc.subscriptions_max", integer(1, 10_000), "64", &["Subscriptions of one connection."]),
+    key(
+        "ops.listen",
+        Kind::Address,
+        "\"127.0.0.1:9545\"",
+        &["/livez, /readyz and /metrics. Keep it private."],
+    ),
+    key(
+        "limits.mempool_bytes_max",
+        integer(MIB, 64 * 1024 * MIB),
+        "268435456",
+        &["Payloads waiting on this node, in bytes."],
+    ),
+    key(
+        "limits.mempool_transactions_max",
+        integer(1, 100_000_000),
+        "1000000",
+        &["Transactions waiting on this node."],
+    ),
+    key(
+        "limits.client_bytes_max",
+        integer(1, 64 * 1024 * MIB),
+        "67108864",
+        &["Payloads waiting from one client (an address or a token), in bytes."],
+    ),
+    key(
+        "limits.client_transactions_max",
+        integer(1, 100_000_000),
+        "200000",
+        &["Transactions waiting from one client."],
+    ),
+    key(
+        "log.format",
+        Kind::Choice(&["pretty", "json"]),
+        "\"pretty\"",
+        &["pretty or json, on standard error."],
+    ),
+    key(
+        "log.filter",
+        Kind::Filter,
+        "\"info\"",
+        &["error, warn, info, debug, trace; per module as in \"info,baton_consensus=debug\"."],
+    ),
+];
+
+const HEAD: &str = "\
+# Settings of one Baton node. Every key stands here with its default.
+# Precedence: flag, then environment (BATON_ and the key in capitals, dots as underscores), then
+# this file, then the default. Relative paths start at this file.
+";
+
+pub fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+pub fn is_section(name: &str) -> bool {
+    KEYS.iter().any(|key| key.name.split_once('.').is_some_and(|(section, _)| section == name))
+}
+
+/// The known key that a mistyped one probably meant.
+pub fn nearest(name: &str) -> Option<&'static str> {
+    KEYS.iter()
+        .map(|key| (distance(key.name, name), key.name))
+        .min()
+        .filter(|(distance, known)| *distance <= known.len() / 3)
+        .map(|(_, known)| known)
+}
+
+/// Edits that turn one text into the other.
+fn distance(from: &str, to: &str) -> usize {
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.bytes().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, b) in to.bytes().enumerate() {
+            let replaced = diagonal + usize::from(a != b);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[to.len()]
+}
+
+/// The whole file with defaults, or with `values` in their place.
+pub fn render(values: &[(&str, String)]) -> String {
+    let mut out = HEAD.to_owned();
+    let mut section = "";
+    for key in KEYS {
+        let (own, name) = key.name.split_once('.').unwrap_or(("", key.name));
+        if own != section {
+            section = own;
+            let _ = writeln!(out, "\n[{section}]");
+        } else {
+            out.push('\n');
+        }
+        for line in key.doc {
+            let _ = writeln!(out, "# {line}");
+        }
+        let given =
+            values.iter().find(|(key_name, _)| *key_name == key.name).map(|(_, value)| value.as_str());
+        let _ = match (given, key.default) {
+            (Some(value), _) => writeln!(out, "{name} = {value}"),
+            (None, Some(default)) => writeln!(out, "{name} = {default}"),
+            (None, None) => writeln!(out, "# {name} = {}", key.example),
+        };
+    }
+    out
+}
+
+impl Key {
+    /// The environment variable.
+    pub fn env(&self) -> String {
+        format!("BATON_{}", self.name.replace('.', "_").to_uppercase())
+    }
+
+    pub fn default_value(&self) -> Option<Value> {
+        self.default.map(|text| literal(text).expect("defaults are TOML"))
+    }
+
+    /// A value given as text, by flag or environment.
+    pub fn from_text(&self, text: &str) -> Result<Value, String> {
+        match self.kind {
+            Kind::Integer { .. } => text.parse().map(Value::Integer).map_err(|_| self.allowed()),
+            Kind::Cors if text != "*" => {
+                let origins = text.split(',').filter(|origin| !origin.is_empty());
+                Ok(Value::Array(origins.map(|origin| Value::String(origin.trim().to_owned())).collect()))
+            }
+            Kind::Peers => {
+                let mut peers = Table::new();
+                for pair in text.split(',').filter(|pair| !pair.is_empty()) {
+                    let (identity, address) = pair.split_once('=').ok_or_else(|| self.allowed())?;
+                    peers.insert(identity.trim().to_owned(), Value::String(address.trim().to_owned()));
+                }
+                Ok(Value::Table(peers))
+            }
+            _ => Ok(Value::String(text.to_owned())),
+        }
+    }
+
+    /// Whether the value can stand; if not, what is allowed.
+    pub fn check(&self, value: &Value) -> Result<(), String> {
+        let fine = match (self.kind, value) {
+            (Kind::Path, Value::String(path)) => !path.is_empty(),
+            (Kind::Address, Value::String(address)) => address.parse::<SocketAddr>().is_ok(),
+            (Kind::Integer { min, max }, Value::Integer(value)) => (min..=max).contains(value),
+            (Kind::Choice(choices), Value::String(choice)) => choices.contains(&choice.as_str()),
+            (Kind::Filter, Value::String(filter)) => tracing_subscriber::EnvFilter::try_new(filter).is_ok(),
+            (Kind::Cors, Value::String(star)) => star == "*",
+            (Kind::Cors, Value::Array(origins)) => {
+                origins.iter().all(|origin| origin.as_str().is_some_and(|origin| origin.contains("://")))
+            }
+            (Kind::Peers, Value::Table(peers)) => peers.iter().all(|(identity, address)| {
+                hex::decode_value::<PublicKey>(identity, &()).is_ok()
+                    && address.as_str().is_some_and(|address| address.parse::<SocketAddr>().is_ok())
+            }),
+            _ => false,
+        };
+        if fine { Ok(()) } else { Err(self.allowed()) }
+    }
+
+    fn allowed(&self) -> String {
+        match self.kind {
+            Kind::Path => "a path".to_owned(),
+            Kind::Address => "an address and port, such as \"127.0.0.1:8545\"".to_owned(),
+            Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
+            Kind::Filter => "a log filter, such as \"info\" or \"info,baton_consensus=debug\"".to_owned(),
+            Kind::Cors => "\"*\" or a list of origins, such as [\"https://example.org\"]".to_owned(),
+            Kind::Peers => "identities with addresses: { \"0x<64 digits>\" = \"10.0.0.2:30545\" }".to_owned(),
+        }
+    }
+}
+
+fn literal(text: &str) -> Option<Value> {
+    let mut table: Table = toml::from_str(&format!("value = {text}")).ok()?;
+    table.remove("value")
+}

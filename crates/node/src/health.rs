@@ -1,0 +1,66 @@
+//! Whether a node does its work. Ready means finalizing; otherwise there is a reason.
+
+use baton_consensus::client::Live;
+use baton_rpc::Health;
+use baton_types::PublicKey;
+
+/// Finality may pause for a few view timeouts; longer, the node is not ready.
+const PAUSE_TIMEOUTS: u64 = 6;
+
+/// Judges what the node sees of the cluster at `now_ms`.
+pub fn judge(live: &Live, me: &PublicKey, now_ms: u64, leader_timeout_ms: u64) -> Health {
+    if live.finalized_time_ms == 0 {
+        return Health::not_ready("no block finalized since this node started: waiting for 2f+1 members");
+    }
+    let age = now_ms.saturating_sub(live.finalized_time_ms);
+    let allowed = PAUSE_TIMEOUTS * leader_timeout_ms;
+    if age > allowed {
+        return Health::not_ready(format!(
+            "nothing finalized for {age} ms (allowed {allowed}); last height {}, epoch {}, view {}",
+            live.finalized_height,
+            live.epoch.get(),
+            live.view
+        ));
+    }
+    if !live.holders.contains(me) {
+        return Health::not_ready(format!("not a member of epoch {}: following only", live.epoch.get()));
+    }
+    Health::ready()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use baton_types::{Epoch, PrivateKey, merkle::EMPTY};
+    use commonware_cryptography::Signer as _;
+    use std::collections::BTreeMap;
+
+    fn live(holders: Vec<PublicKey>, finalized_time_ms: u64) -> Live {
+        Live {
+            epoch: Epoch::new(3),
+            view: 7,
+            finalized_height: 9,
+            finalized_digest: EMPTY,
+            finalized_time_ms,
+            last_vote_view: vec![None; holders.len()],
+            holders,
+            blocks_authored: BTreeMap::new(),
+        }
+    }
+
+    #[test]
+    fn ready_means_finalizing() {
+        let me = PrivateKey::from_seed(1).public_key();
+        let check = |live: Live, expect: Option<&str>| {
+            let health = judge(&live, &me, 100_000, 700);
+            assert_eq!(health.ready, expect.is_none(), "{health:?}");
+            if let Some(expect) = expect {
+                assert!(health.reason.as_ref().is_some_and(|reason| reason.contains(expect)), "{health:?}");
+            }
+        };
+        check(live(vec![me.clone()], 99_000), None);
+        check(live(vec![me.clone()], 0), Some("waiting for 2f+1"));
+        check(live(vec![me.clone()], 90_000), Some("nothing finalized for 10000 ms"));
+        check(live(vec![], 99_000), Some("not a member of epoch 3"));
+    }
+}

@@ -1,0 +1,285 @@
+//! From configuration to a running node, and back down.
+
+use crate::{
+    config::{LogFormat, NodeConfig},
+    health, keys,
+    tcp::Tcp,
+};
+use baton_consensus::engine;
+use baton_execution::pool::Limits;
+use baton_rpc::{Api, Cors, Facts, Health, Limits as RpcLimits, Ops, ServerConfig, Token};
+use baton_types::{Genesis, PrivateKey};
+use commonware_cryptography::Signer as _;
+use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio};
+use commonware_utils::NZUsize;
+use eyre::{Result, WrapErr as _, bail, eyre};
+use std::{
+    fs::{self, File, TryLockError},
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+use ::tokio::{
+    io::AsyncReadExt as _,
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{interval, timeout},
+};
+use tracing::{error, info, warn};
+
+const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+/// 4 KiB pages of the archives kept in memory: 32 MiB.
+const PAGE_CACHE_PAGES: std::num::NonZeroUsize = NZUsize!(8_192);
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Stop when standard input ends: a supervisor that dies takes its nodes with it.
+    pub exit_with_stdin: bool,
+}
+
+/// Runs a node until it is told to stop or cannot go on.
+pub fn run(config: NodeConfig, options: RunOptions) -> Result<()> {
+    init_logging(&config);
+    let lock = lock_data_dir(&config.data_dir)?;
+    let text = fs::read_to_string(&config.genesis)
+        .wrap_err_with(|| format!("reading the genesis {}", config.genesis.display()))?;
+    let genesis = Genesis::from_json(&text).wrap_err_with(|| format!("in {}", config.genesis.display()))?;
+    check_same_chain(&config.data_dir, &genesis)?;
+    let key = keys::load_identity(&config.keys_dir)?;
+    let runtime = tokio::Config::default()
+        .with_worker_threads(config.worker_threads)
+        .with_storage_directory(config.data_dir.join("storage"));
+    let result = tokio::Runner::new(runtime)
+        .start(|context| async move { Box::pin(serve(context, config, options, genesis, key)).await });
+    drop(lock);
+    result
+}
+
+fn init_logging(config: &NodeConfig) {
+    let filter = tracing_subscriber::EnvFilter::new(&config.log.filter);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A second node in one process (a test) keeps the first one's logger.
+    let _ = match config.log.format {
+        LogFormat::Json => builder.json().try_init(),
+        LogFormat::Pretty => builder.with_ansi(false).try_init(),
+    };
+}
+
+/// One data directory, one process.
+fn lock_data_dir(dir: &Path) -> Result<File> {
+    fs::create_dir_all(dir).wrap_err_with(|| format!("creating the data directory {}", dir.display()))?;
+    let path = dir.join("LOCK");
+    let file = File::create(&path).wrap_err_with(|| format!("creating {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("the data directory {} is in use by another process; stop it first", dir.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).wrap_err_with(|| format!("locking {}", path.display())),
+    }
+}
+
+/// A data directory belongs to one chain for ever.
+fn check_same_chain(dir: &Path, genesis: &Genesis) -> Result<()> {
+    let path = dir.join("CHAIN");
+    let chain = baton_types::hex::encode(&genesis.digest());
+    match fs::read_to_string(&path) {
+        Ok(known) if known.trim() == chain => Ok(()),
+        Ok(known) => bail!(
+            "{} holds the chain {}, but the genesis is of chain {chain}; use that chain's genesis or another data_dir",
+            dir.display(),
+            known.trim()
+        ),
+        Err(_) => fs::write(&path, format!("{chain}\n")).wrap_err_with(|| format!("writing {}", path.display())),
+    }
+}
+
+fn now_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn pool_limits(config: &NodeConfig, genesis: &Genesis) -> Limits {
+    Limits {
+        bytes_max: config.limits.mempool_bytes_max,
+        transactions_max: config.limits.mempool_transactions_max,
+        client_transactions_max: config.limits.client_transactions_max,
+        client_bytes_max: config.limits.client_bytes_max,
+        validity_blocks_max: genesis.validity_blocks_max,
+        block_bytes_max: genesis.block_bytes_max,
+    }
+}
+
+async fn serve(
+    context: tokio::Context,
+    config: NodeConfig,
+    options: RunOptions,
+    genesis: Genesis,
+    key: PrivateKey,
+) -> Result<()> {
+    let me = key.public_key();
+    let index = genesis
+        .identities()
+        .map_err(|error| eyre!(error))?
+        .position(&me)
+        .ok_or_else(|| eyre!("the identity in {} is not a member of the genesis", config.keys_dir.display()))?;
+    let rpc_listener = listen(config.rpc.listen, "rpc.listen").await?;
+    let ops_listener = listen(config.ops.listen, "ops.listen").await?;
+    let share = keys::take_share(&config.keys_dir)?;
+    let mut network = Tcp::new(
+        &context,
+        key.clone(),
+        &genesis.digest(),
+        config.p2p.listen,
+        engine::max_message_size(&genesis),
+        config.peers(),
+    );
+    let node = engine::start(
+        context.child("node"),
+        engine::Config {
+            genesis: genesis.clone(),
+            key,
+            first_share: share.as_ref().map(|taken| taken.share.clone()),
+            partition: "baton".to_owned(),
+            limits: pool_limits(&config, &genesis),
+            clock: Arc::new(now_ms),
+            page_cache_pages: PAGE_CACHE_PAGES,
+        },
+        &mut network,
+    )
+    .await?;
+    if let Some(share) = share {
+        // It is in the data directory now. Left behind, it could be imported into a wiped one.
+        share.imported()?;
+    }
+    let network = network.start();
+    info!(index, identity = %me, p2p = %config.p2p.listen, rpc = %config.rpc.listen, "node started");
+
+    let (health_sender, health) = watch::channel(Health::not_ready("starting"));
+    let genesis = Arc::new(genesis);
+    let facts = Facts {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        index: u32::try_from(index).wrap_err("member index")?,
+        identity: me.clone(),
+    };
+    let rpc_limits = rpc_limits(&config);
+    let api = Api::new(genesis.clone(), facts, node.client.clone(), health.clone(), rpc_limits.clone());
+    let (stop, stopping) = watch::channel(false);
+    let servers = ::tokio::spawn(serve_http(
+        (rpc_listener, ops_listener),
+        api,
+        server_config(&config, rpc_limits)?,
+        health,
+        context.child("metrics"),
+        stopping,
+    ));
+    let client = node.client;
+    let leader_timeout_ms = genesis.timing.leader_timeout_ms;
+    let watching = ::tokio::spawn(async move {
+        let mut ticks = interval(HEALTH_INTERVAL);
+        loop {
+            ticks.tick().await;
+            let now = health::judge(&client.live(), &me, now_ms(), leader_timeout_ms);
+            health_sender.send_if_modified(|before| {
+                let changed = before.ready != now.ready;
+                if changed && !now.ready {
+                    warn!(reason = now.reason, "not ready");
+                } else if changed {
+                    info!("ready: finalizing");
+                }
+                std::mem::replace(before, now.clone()) != now
+            });
+        }
+    });
+
+    let result = ::tokio::select! {
+        reason = asked_to_stop(options) => {
+            info!(reason, "stopping");
+            Ok(())
+        }
+        _ = node.handle => Err(eyre!("a part of the node ended; see the log above")),
+        _ = network => Err(eyre!("the p2p network ended; is {} free?", config.p2p.listen)),
+    };
+    let _ = stop.send(true);
+    watching.abort();
+    if timeout(SHUTDOWN_TIMEOUT, servers).await.is_err() {
+        warn!("open requests did not end in time");
+    }
+    if let Err(error) = context.stop(0, Some(SHUTDOWN_TIMEOUT)).await {
+        error!(?error, "tasks did not end in time");
+    }
+    result
+}
+
+async fn listen(address: std::net::SocketAddr, key: &str) -> Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .wrap_err_with(|| format!("listening on {address} ({key}); another process may use the port"))
+}
+
+fn rpc_limits(config: &NodeConfig) -> RpcLimits {
+    RpcLimits {
+        request_bytes_max: config.rpc.request_bytes_max,
+        batch_calls_max: config.rpc.batch_max,
+        connections_max: config.rpc.connections_max,
+        connection_subscriptions_max: config.rpc.subscriptions_max,
+        ..RpcLimits::default()
+    }
+}
+
+fn server_config(config: &NodeConfig, limits: RpcLimits) -> Result<ServerConfig> {
+    let cors = config.rpc.cors.origins().map_or(Cors::Any, |origins| Cors::from_list(origins.to_vec()));
+    let tokens = config
+        .load_tokens()?
+        .into_iter()
+        .map(|(name, token)| Token { name, secret: token.0 })
+        .collect();
+    Ok(ServerConfig { limits, cors, tokens })
+}
+
+async fn serve_http(
+    (rpc, ops): (TcpListener, TcpListener),
+    api: Api,
+    config: ServerConfig,
+    health: watch::Receiver<Health>,
+    metrics: tokio::Context,
+    stopping: watch::Receiver<bool>,
+) {
+    let api_metrics = api.clone();
+    let text = Arc::new(move || format!("{}{}", metrics.encode(), api_metrics.metrics_text()));
+    let stopped = |mut stopping: watch::Receiver<bool>| async move {
+        let _ = stopping.wait_for(|stop| *stop).await;
+    };
+    let (rpc, ops) = ::tokio::join!(
+        baton_rpc::serve(rpc, api, config, stopped(stopping.clone())),
+        baton_rpc::serve_ops(ops, Ops { health, metrics: text }, stopped(stopping)),
+    );
+    for result in [rpc, ops] {
+        if let Err(error) = result {
+            error!(%error, "an HTTP server ended");
+        }
+    }
+}
+
+/// Resolves with what asked the node to stop.
+async fn asked_to_stop(options: RunOptions) -> &'static str {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return "signals cannot be received here";
+    };
+    let stdin = async {
+        if !options.exit_with_stdin {
+            return std::future::pending().await;
+        }
+        let mut stdin = ::tokio::io::stdin();
+        let mut buffer = [0; 64];
+        while matches!(stdin.read(&mut buffer).await, Ok(1..)) {}
+    };
+    ::tokio::select! {
+        _ = interrupt.recv() => "interrupted",
+        _ = terminate.recv() => "terminated",
+        () = stdin => "the supervisor is gone",
+    }
+}

@@ -1,0 +1,175 @@
+//! Counters of the API, as Prometheus text.
+
+use baton_types::receipt::Reason;
+use std::{
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+/// `ok`, then every reason.
+const OUTCOMES: usize = 1 + Reason::ALL.len();
+/// Requests that name no method of the table.
+const UNKNOWN: &str = "unknown";
+
+/// Everything here is a relaxed atomic: a reader may see counters of slightly different moments.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Of the table, then [`UNKNOWN`].
+    methods: Vec<(&'static str, [AtomicU64; OUTCOMES])>,
+    transactions: [AtomicU64; OUTCOMES],
+    pub(crate) in_flight: AtomicU64,
+    pub(crate) connections: AtomicU64,
+    pub(crate) connections_refused: AtomicU64,
+    pub(crate) websockets: AtomicU64,
+    pub(crate) subscriptions: AtomicU64,
+    pub(crate) notifications: AtomicU64,
+    pub(crate) lagged: AtomicU64,
+}
+
+fn outcome(result: Result<(), Reason>) -> usize {
+    match result {
+        Ok(()) => 0,
+        Err(reason) => {
+            1 + Reason::ALL.iter().position(|each| *each == reason).expect("ALL lists every reason")
+        }
+    }
+}
+
+fn outcome_name(index: usize) -> &'static str {
+    index.checked_sub(1).and_then(|index| Reason::ALL.get(index)).map_or("ok", |reason| reason.name())
+}
+
+impl Metrics {
+    pub fn new(methods: impl Iterator<Item = &'static str>) -> Self {
+        Self {
+            methods: methods.chain([UNKNOWN]).map(|name| (name, Default::default())).collect(),
+            transactions: Default::default(),
+            in_flight: AtomicU64::new(0),
+            connections: AtomicU64::new(0),
+            connections_refused: AtomicU64::new(0),
+            websockets: AtomicU64::new(0),
+            subscriptions: AtomicU64::new(0),
+            notifications: AtomicU64::new(0),
+            lagged: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a call of the method at `index` of the table; of none when there is no such method.
+    pub(crate) fn request(&self, index: Option<usize>, result: Result<(), Reason>) {
+        let known = index.and_then(|index| self.methods.get(index));
+        if let Some((_, outcomes)) = known.or(self.methods.last()) {
+            outcomes[outcome(result)].fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Counts transactions offered, by what became of them.
+    pub(crate) fn transactions(&self, result: Result<(), Reason>, count: usize) {
+        self.transactions[outcome(result)].fetch_add(u64::try_from(count).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The counters in Prometheus' text format. Outcomes that never happened are left out.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        head(&mut out, "baton_rpc_requests_total", "counter", "Calls by method and outcome.");
+        for (method, outcomes) in &self.methods {
+            for (index, count) in outcomes.iter().enumerate() {
+                let count = count.load(Relaxed);
+                if count != 0 {
+                    let outcome = outcome_name(index);
+                    let labels = format!("{{method=\"{method}\",outcome=\"{outcome}\"}}");
+                    line(&mut out, "baton_rpc_requests_total", &labels, count);
+                }
+            }
+        }
+        head(&mut out, "baton_rpc_transactions_total", "counter", "Transactions offered, by outcome.");
+        for (index, count) in self.transactions.iter().enumerate() {
+            let count = count.load(Relaxed);
+            if count != 0 {
+                let labels = format!("{{outcome=\"{}\"}}", outcome_name(index));
+                line(&mut out, "baton_rpc_transactions_total", &labels, count);
+            }
+        }
+        let plain = [
+            ("baton_rpc_in_flight", "gauge", "Requests in progress.", &self.in_flight),
+            ("baton_rpc_connections", "gauge", "Open connections.", &self.connections),
+            (
+                "baton_rpc_connections_refused_total",
+                "counter",
+                "Connections over the limit.",
+                &self.connections_refused,
+            ),
+            ("baton_rpc_websockets", "gauge", "Open WebSocket connections.", &self.websockets),
+            ("baton_rpc_subscriptions", "gauge", "Open subscriptions.", &self.subscriptions),
+            ("baton_rpc_notifications_total", "counter", "Notifications queued.", &self.notifications),
+            (
+                "baton_rpc_lagged_total",
+                "counter",
+                "Events that slow subscribers of blocks missed.",
+                &self.lagged,
+            ),
+        ];
+        for (name, kind, help, value) in plain {
+            head(&mut out, name, kind, help);
+            line(&mut out, name, "", value.load(Relaxed));
+        }
+        out
+    }
+}
+
+fn head(out: &mut String, name: &str, kind: &str, help: &str) {
+    writeln!(out, "# HELP {name} {help}\n# TYPE {name} {kind}").expect("writing to a string cannot fail");
+}
+
+fn line(out: &mut String, name: &str, labels: &str, value: u64) {
+    writeln!(out, "{name}{labels} {value}").expect("writing to a string cannot fail");
+}
+
+/// Counts one in a gauge for as long as it lives.
+pub(crate) struct Held {
+    metrics: Arc<Metrics>,
+    gauge: fn(&Metrics) -> &AtomicU64,
+}
+
+impl Held {
+    pub(crate) fn new(metrics: &Arc<Metrics>, gauge: fn(&Metrics) -> &AtomicU64) -> Self {
+        gauge(metrics).fetch_add(1, Relaxed);
+        Self { metrics: metrics.clone(), gauge }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        (self.gauge)(&self.metrics).fetch_sub(1, Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_counts_by_method_and_outcome() {
+        let metrics = Arc::new(Metrics::new(["baton_submit"].into_iter()));
+        metrics.request(Some(0), Ok(()));
+        metrics.request(Some(0), Err(Reason::Busy));
+        metrics.request(Some(0), Err(Reason::Busy));
+        metrics.request(None, Err(Reason::BadRequest));
+        metrics.transactions(Err(Reason::Duplicate), 7);
+        let held = Held::new(&metrics, |metrics| &metrics.connections);
+        let text = metrics.text();
+        for line in [
+            "baton_rpc_requests_total{method=\"baton_submit\",outcome=\"ok\"} 1\n",
+            "baton_rpc_requests_total{method=\"baton_submit\",outcome=\"busy\"} 2\n",
+            "baton_rpc_requests_total{method=\"unknown\",outcome=\"bad_request\"} 1\n",
+            "baton_rpc_transactions_total{outcome=\"duplicate\"} 7\n",
+            "baton_rpc_connections 1\n",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        drop(held);
+        assert!(metrics.text().contains("baton_rpc_connections 0\n"));
+    }
+}

@@ -1,0 +1,223 @@
+//! What runs for each subscription: events in, notifications out.
+//!
+//! A pump waits while its connection is slower than its events. Meanwhile the ring of events, which all
+//! subscribers share, moves on: that is the only queue, so a slow subscriber costs no memory.
+//! - *blocks*: what fell out of the ring is counted, and told as `{"lagged": n}`.
+//! - *transaction*: after a gap, the node is asked where the transaction stands.
+//! - *rollup*: always by height; events only say that there is more, or bring the next block along.
+
+use crate::{
+    api::Chain,
+    blocks::Blocks,
+    methods::views,
+    session::{Closed, Feed},
+};
+use baton_consensus::client::{BlockFound, Event, Place, TransactionStatus};
+use baton_types::{
+    Block, RollupId, TxId,
+    api::BlockEvent,
+    receipt::{Reason, Refusal, Rung},
+};
+use commonware_cryptography::Digested;
+use serde::Serialize;
+use std::{
+    future::Future,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+#[cfg(test)]
+mod tests;
+
+/// How often a finalized block that cannot be read is tried again, and how long between.
+const RETRIES_MAX: u32 = 50;
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Events were missed.
+#[derive(Serialize)]
+struct Lagged {
+    lagged: u64,
+}
+
+/// A subscription that ends early says why.
+#[derive(Serialize)]
+struct Ended {
+    error: baton_types::api::ErrorData,
+}
+
+pub(crate) async fn blocks(
+    feed: Feed,
+    mut events: Receiver<Event>,
+    chain: Chain,
+    recent: Arc<Blocks>,
+    ids: bool,
+) -> Result<(), Closed> {
+    loop {
+        match events.recv().await {
+            Ok(Event::Block { rung, block, time_ms }) => {
+                let facts = recent.facts(&block);
+                let event = block_event(&chain, &block, rung, time_ms, facts.bytes());
+                let text = serde_json::to_string(&event).expect("views of the API have a JSON form");
+                if ids {
+                    let open = text.strip_suffix('}').expect("an event is an object");
+                    feed.send(&[open, ",\"ids\":", facts.ids_json(), "}"]).await?;
+                } else {
+                    feed.send(&[&text]).await?;
+                }
+            }
+            Ok(Event::Ended { .. }) => (),
+            Err(RecvError::Lagged(lagged)) => {
+                feed.metrics().lagged.fetch_add(lagged, Relaxed);
+                feed.send_value(&Lagged { lagged }).await?;
+            }
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+/// Without the ids, which are appended as text.
+fn block_event(chain: &Chain, block: &Digested<Block>, rung: Rung, time_ms: u64, bytes: u64) -> BlockEvent {
+    let header = block.inner().header();
+    BlockEvent {
+        rung,
+        height: header.height,
+        hash: views::block_hash(block),
+        epoch: header.epoch,
+        view: header.view,
+        author: chain.index_of(&header.author),
+        timestamp_ms: header.timestamp_ms,
+        time_ms,
+        transactions: u64::try_from(block.inner().transactions()).unwrap_or(u64::MAX),
+        bytes,
+        ids: None,
+    }
+}
+
+/// `events` were subscribed to before `present` was asked for, so nothing falls in between.
+pub(crate) async fn transaction<F, Fut>(
+    feed: Feed,
+    id: TxId,
+    present: TransactionStatus,
+    mut events: Receiver<Event>,
+    recent: Arc<Blocks>,
+    look_up: F,
+) -> Result<(), Closed>
+where
+    F: Fn() -> Fut + Send,
+    Fut: Future<Output = Result<TransactionStatus, Refusal>> + Send,
+{
+    let mut known = present;
+    feed.send_value(&views::transaction(id, &known)).await?;
+    while !known.rung.is_end() {
+        let next = match events.recv().await {
+            Ok(Event::Block { rung, block, time_ms }) if recent.facts(&block).contains(&id) => {
+                placed(&known, id, rung, &block, time_ms)
+            }
+            Ok(Event::Ended { id: ended, rung, reason, time_ms }) if ended == id => {
+                let mut next = TransactionStatus { rung, place: None, reason: Some(reason), ..known.clone() };
+                next.times_ms.insert(rung, time_ms);
+                next
+            }
+            Ok(_) => continue,
+            Err(RecvError::Lagged(_)) => match look_up().await {
+                Ok(next) => next,
+                Err(_) => continue,
+            },
+            Err(RecvError::Closed) => return Ok(()),
+        };
+        if next.rung > known.rung || (next.rung == known.rung && next.place != known.place) {
+            known = next;
+            feed.send_value(&views::transaction(id, &known)).await?;
+        }
+    }
+    Ok(())
+}
+
+fn placed(
+    known: &TransactionStatus,
+    id: TxId,
+    rung: Rung,
+    block: &Digested<Block>,
+    time_ms: u64,
+) -> TransactionStatus {
+    let mut next = TransactionStatus { rung, reason: None, ..known.clone() };
+    next.times_ms.entry(rung).or_insert(time_ms);
+    next.place = block.inner().position(&id).map(|(rollup, index)| Place {
+        rollup,
+        height: block.inner().header().height,
+        block: views::digest(block),
+        index,
+    });
+    next
+}
+
+/// Finalized segments of one rollup from the height `next` on. `tip` is the last finalized height.
+pub(crate) async fn rollup<T, F, Fut>(
+    feed: Feed,
+    rollup: RollupId,
+    mut next: u64,
+    mut events: Receiver<Event>,
+    tip: T,
+    read: F,
+) -> Result<(), Closed>
+where
+    T: Fn() -> u64 + Send,
+    F: Fn(u64) -> Fut + Send,
+    Fut: Future<Output = Result<BlockFound, Refusal>> + Send,
+{
+    let mut target = tip();
+    loop {
+        while next <= target {
+            match read_patiently(&read, next).await {
+                Ok(found) => deliver(&feed, rollup, &found.block).await?,
+                Err(refusal) => {
+                    return feed.send_value(&Ended { error: crate::dispatch::error_data(&refusal) }).await;
+                }
+            }
+            next += 1;
+        }
+        match events.recv().await {
+            Ok(Event::Block { rung: Rung::Finalized, block, .. }) => {
+                let height = block.inner().header().height;
+                if height == next {
+                    deliver(&feed, rollup, &block).await?;
+                    next += 1;
+                }
+                target = target.max(height);
+            }
+            Ok(_) => (),
+            Err(RecvError::Lagged(_)) => target = target.max(tip()),
+            Err(RecvError::Closed) => return Ok(()),
+        }
+    }
+}
+
+/// The tip may run a moment ahead of what can be read; what is gone for good stays gone.
+async fn read_patiently<F, Fut>(read: &F, height: u64) -> Result<BlockFound, Refusal>
+where
+    F: Fn(u64) -> Fut,
+    Fut: Future<Output = Result<BlockFound, Refusal>>,
+{
+    let mut tries = 0;
+    loop {
+        match read(height).await {
+            Err(refusal) if tries < RETRIES_MAX && passing(refusal.reason) => {
+                tries += 1;
+                tokio::time::sleep(RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+const fn passing(reason: Reason) -> bool {
+    matches!(reason, Reason::NotFound | Reason::Busy | Reason::NotReady)
+}
+
+async fn deliver(feed: &Feed, rollup: RollupId, block: &Digested<Block>) -> Result<(), Closed> {
+    match views::rollup_block(rollup, block) {
+        Some(view) => feed.send_value(&view).await,
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,225 @@
+use super::*;
+use crate::{
+    config::Limits,
+    testing::{self, Connection, block, chain},
+};
+use baton_types::{api::BlockEvent, merkle::EMPTY};
+use serde_json::json;
+use std::sync::atomic::AtomicU64;
+use tokio::sync::broadcast;
+
+fn event(rung: Rung, block: &Digested<Block>) -> Event {
+    Event::Block { rung, block: block.clone(), time_ms: 77 }
+}
+
+fn emit(sender: &broadcast::Sender<Event>, event: Event) {
+    assert!(sender.send(event).is_ok(), "nobody listens");
+}
+
+fn id(payload: &str) -> TxId {
+    testing::transaction(payload).id(RollupId(1))
+}
+
+#[tokio::test]
+async fn block_events_read_as_their_type_says() {
+    let (sender, events) = broadcast::channel(16);
+    let mut connection = Connection::new(&Limits::default());
+    let recent = Arc::<Blocks>::default();
+    connection.subscribe(|feed| blocks(feed, events, chain(), recent.clone(), true));
+    let block = block(5, &[(1, &["a", "b"]), (2, &["c"])]);
+    emit(&sender, event(Rung::Notarized, &block));
+    let result = connection.next().await;
+    let expect = BlockEvent {
+        ids: Some(block.inner().ids().map(TxId::to_string).collect()),
+        ..block_event(&chain(), &block, Rung::Notarized, 77, recent.facts(&block).bytes())
+    };
+    assert_eq!(result, serde_json::to_value(&expect).unwrap());
+    assert_eq!(expect.transactions, 3);
+    assert_eq!(serde_json::from_value::<BlockEvent>(result).unwrap(), expect);
+}
+
+#[tokio::test]
+async fn a_slow_subscriber_of_blocks_is_told_what_it_missed() {
+    // The queue holds a notification or two; the ring four events.
+    let limits = Limits { connection_queue_bytes_max: 1_024, ..Limits::default() };
+    let (sender, events) = broadcast::channel(4);
+    let mut connection = Connection::new(&limits);
+    connection.subscribe(|feed| blocks(feed, events, chain(), Arc::default(), false));
+    for height in 1..=20 {
+        emit(&sender, event(Rung::Finalized, &block(height, &[])));
+        tokio::task::yield_now().await;
+    }
+    let (mut heights, mut lagged) = (Vec::new(), 0);
+    while heights.last() != Some(&20) {
+        let result = connection.next().await;
+        match result["height"].as_u64() {
+            Some(height) => heights.push(height),
+            None => lagged += result["lagged"].as_u64().unwrap(),
+        }
+    }
+    assert!(lagged > 0);
+    assert_eq!(heights.len() as u64 + lagged, 20, "seen or counted");
+    assert!(heights.is_sorted());
+    assert_eq!(connection.metrics.lagged.load(Relaxed), lagged);
+}
+
+fn found(block: Digested<Block>) -> BlockFound {
+    BlockFound { block, rung: Rung::Finalized, certificate: None }
+}
+
+fn pending() -> TransactionStatus {
+    TransactionStatus {
+        rung: Rung::Pending,
+        place: None,
+        times_ms: [(Rung::Pending, 70)].into(),
+        reason: None,
+    }
+}
+
+async fn no_look_up() -> Result<TransactionStatus, Refusal> {
+    Err(Refusal::new(Reason::NotFound, "not in this test"))
+}
+
+#[tokio::test]
+async fn a_transaction_climbs_to_its_end() {
+    let (sender, events) = broadcast::channel(16);
+    let mut connection = Connection::new(&Limits::default());
+    connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), no_look_up));
+    assert_eq!(connection.next().await["rung"], "pending");
+    let (first, second) = (block(5, &[(1, &["x", "a"])]), block(6, &[(1, &["a"])]));
+    emit(&sender, event(Rung::Proposed, &block(4, &[(1, &["x"])])));
+    emit(&sender, event(Rung::Proposed, &first));
+    // Proposed again elsewhere: the same rung, another place.
+    emit(&sender, event(Rung::Proposed, &second));
+    emit(&sender, event(Rung::Proposed, &second));
+    emit(&sender, event(Rung::Notarized, &second));
+    emit(&sender, event(Rung::Finalized, &second));
+    for (rung, height, index) in
+        [("proposed", 5, 1), ("proposed", 6, 0), ("notarized", 6, 0), ("finalized", 6, 0)]
+    {
+        let result = connection.next().await;
+        assert_eq!(result["rung"], rung);
+        assert_eq!(result["place"]["height"], height);
+        assert_eq!(result["place"]["index"], index);
+    }
+    wait_for(|| connection.metrics.subscriptions.load(Relaxed) == 0).await;
+}
+
+#[tokio::test]
+async fn a_transaction_that_expires_says_why() {
+    let (sender, events) = broadcast::channel(16);
+    let mut connection = Connection::new(&Limits::default());
+    connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), no_look_up));
+    let ended = |id| Event::Ended { id, rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
+    emit(&sender, ended(id("other")));
+    emit(&sender, ended(id("a")));
+    connection.next().await;
+    assert_eq!(
+        connection.next().await,
+        json!({
+            "id": id("a").to_string(),
+            "rung": "expired",
+            "reason": "expired",
+            "times_ms": {"pending": 70, "expired": 99},
+        })
+    );
+}
+
+#[tokio::test]
+async fn after_a_gap_the_node_is_asked() {
+    let (sender, events) = broadcast::channel(2);
+    for height in 1..=4 {
+        emit(&sender, event(Rung::Finalized, &block(height, &[])));
+    }
+    let mut connection = Connection::new(&Limits::default());
+    let look_up = || async {
+        let place = super::Place { rollup: RollupId(1), height: 2, block: EMPTY, index: 0 };
+        Ok(TransactionStatus { rung: Rung::Finalized, place: Some(place), ..pending() })
+    };
+    connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), look_up));
+    assert_eq!(connection.next().await["rung"], "pending");
+    assert_eq!(connection.next().await["rung"], "finalized");
+}
+
+#[tokio::test]
+async fn a_rollup_is_delivered_without_gaps() {
+    let (sender, events) = broadcast::channel(2);
+    let tip = Arc::new(AtomicU64::new(3));
+    let payload = |height: u64| format!("p{height}");
+    // Every third block has nothing of this rollup.
+    let at = move |height: u64| match height % 3 {
+        0 => block(height, &[(2, &["other"])]),
+        _ => block(height, &[(1, &[&payload(height)])]),
+    };
+    let mut connection = Connection::new(&Limits::default());
+    let seen = tip.clone();
+    connection.subscribe(|feed| {
+        let tip = move || seen.load(Relaxed);
+        let read = move |height| async move { Ok(found(at(height))) };
+        rollup(feed, RollupId(1), 2, events, tip, read)
+    });
+    // More events than the ring holds; some are lost, none of the blocks.
+    for height in 4..=20 {
+        tip.store(height, Relaxed);
+        emit(&sender, event(Rung::Finalized, &at(height)));
+        if height % 7 == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+    for height in (2..=20).filter(|height| height % 3 != 0) {
+        let result = connection.next().await;
+        assert_eq!(result["height"], height);
+        assert_eq!(result["payloads"], json!([baton_types::hex::encode(payload(height).as_bytes())]));
+        assert_eq!(result["head"], baton_types::hex::encode(&[1; 32]));
+    }
+}
+
+#[tokio::test]
+async fn a_rollup_whose_blocks_are_gone_ends_with_the_reason() {
+    let (_sender, events) = broadcast::channel(2);
+    let mut connection = Connection::new(&Limits::default());
+    let read = |_| async { Err(Refusal::new(Reason::Internal, "lost")) };
+    connection.subscribe(|feed| rollup(feed, RollupId(1), 1, events, || 3, read));
+    assert_eq!(connection.next().await, json!({"error": {"reason": "internal", "detail": "lost"}}));
+}
+
+#[tokio::test]
+async fn a_block_that_is_not_there_yet_is_asked_for_again() {
+    let (_sender, events) = broadcast::channel(2);
+    let mut connection = Connection::new(&Limits::default());
+    let asked = Arc::new(AtomicU64::new(0));
+    let read = move |height| {
+        let first = asked.fetch_add(1, Relaxed) == 0;
+        async move {
+            match first {
+                true => Err(Refusal::new(Reason::NotFound, "not yet")),
+                false => Ok(found(block(height, &[(1, &["a"])]))),
+            }
+        }
+    };
+    connection.subscribe(|feed| rollup(feed, RollupId(1), 1, events, || 1, read));
+    assert_eq!(connection.next().await["height"], 1);
+}
+
+#[tokio::test]
+async fn subscriptions_are_limited_and_can_be_ended() {
+    let limits = Limits { connection_subscriptions_max: 2, ..Limits::default() };
+    let (_sender, events) = broadcast::channel::<Event>(2);
+    let connection = Connection::new(&limits);
+    let pump = |feed| blocks(feed, events.resubscribe(), chain(), Arc::default(), false);
+    assert_eq!(connection.subscribe(pump), 1);
+    assert_eq!(connection.subscribe(pump), 2);
+    let refused = connection.session.subscribe(&Default::default(), pump).unwrap_err();
+    assert_eq!(refused.reason, Reason::ClientLimit);
+    assert!(connection.session.unsubscribe(1));
+    assert!(!connection.session.unsubscribe(1));
+    assert_eq!(connection.subscribe(pump), 3);
+    connection.session.close();
+    wait_for(|| connection.metrics.subscriptions.load(Relaxed) == 0).await;
+}
+
+async fn wait_for(condition: impl Fn() -> bool) {
+    while !condition() {
+        tokio::task::yield_now().await;
+    }
+}

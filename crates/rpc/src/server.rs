@@ -1,0 +1,313 @@
+//! The HTTP server of the API. One port: POST for JSON-RPC, GET with an upgrade for WebSocket.
+//!
+//! Rules by request:
+//! - *Too many connections* → 503 in plain text, before anything is read.
+//! - *Too many requests at once, or too many bytes in them* → 503 and a JSON-RPC error `busy`.
+//! - *Body too large* → 413 and a JSON-RPC error `too_large`; *body too slow* → 408.
+//! - */rollup/<name>* of no rollup → 404 and a JSON-RPC error `unknown_rollup`.
+//! - *JSON-RPC errors* → 200, as usual for JSON-RPC.
+//!
+//! Methods are the same on every path; a path of a rollup is where that rollup's own API will be.
+
+mod access;
+mod gate;
+pub mod ops;
+mod ws;
+
+#[cfg(test)]
+mod tests;
+
+use crate::{
+    api::{Api, Caller},
+    config::ServerConfig,
+    dispatch::{self, Dispatcher, Failure},
+    methods,
+    metrics::Metrics,
+    session::Budget,
+};
+use access::Access;
+use axum::{
+    Router,
+    body::Body,
+    extract::{
+        ConnectInfo, FromRequestParts as _, Path, Request, State, connect_info::Connected,
+        ws::WebSocketUpgrade,
+    },
+    http::{HeaderValue, Method, StatusCode, header},
+    response::{IntoResponse as _, Response},
+    routing::any,
+    serve::IncomingStream,
+};
+use baton_types::{
+    api::RollupRef,
+    receipt::{Reason, Refusal},
+};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt as _;
+use gate::Gate;
+use std::{
+    future::{Future, IntoFuture as _},
+    io,
+    net::SocketAddr,
+    sync::Arc,
+};
+use tokio::{
+    net::TcpListener,
+    sync::{Semaphore, watch},
+};
+
+const ABOUT: &str = "Baton node. JSON-RPC 2.0 by POST or over a WebSocket on this address; the method rpc.discover lists all methods.\n";
+
+/// What a client is told to wait when the server is full.
+const RETRY_MS: u64 = 200;
+
+/// Everything requests share. Over any state, so that the server is tested without a cluster.
+pub(crate) struct Server<S> {
+    pub(crate) state: S,
+    pub(crate) dispatcher: Dispatcher<S>,
+    pub(crate) has_rollup: fn(&S, &str) -> Result<(), Refusal>,
+    pub(crate) config: ServerConfig,
+    access: Access,
+    requests: Arc<Semaphore>,
+    requests_bytes: Budget,
+    subscriptions: Arc<Semaphore>,
+    queue: Budget,
+    stopped: watch::Receiver<bool>,
+}
+
+/// Serves the API until `shutdown` resolves; then no connection is accepted, and requests in progress
+/// get a moment to end.
+pub async fn serve(
+    listener: TcpListener,
+    api: Api,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let metrics = api.metrics.clone();
+    let dispatcher = Dispatcher::new(methods::table().clone(), config.limits.clone(), metrics);
+    let has_rollup = |api: &Api, name: &str| api.chain.rollup(&RollupRef::Name(name.to_owned())).map(|_| ());
+    serve_over(listener, api, dispatcher, has_rollup, config, shutdown).await
+}
+
+async fn serve_over<S: Clone + Send + Sync + 'static>(
+    listener: TcpListener,
+    state: S,
+    dispatcher: Dispatcher<S>,
+    has_rollup: fn(&S, &str) -> Result<(), Refusal>,
+    config: ServerConfig,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let limits = config.limits.clone();
+    let (stop, stopped) = watch::channel(false);
+    let gate = Gate::new(listener, &limits, dispatcher.metrics().clone());
+    let connections = gate.connections();
+    let server = Arc::new(Server {
+        state,
+        has_rollup,
+        access: Access::new(&config),
+        requests: Arc::new(Semaphore::new(limits.requests_max)),
+        requests_bytes: Budget::new(limits.requests_bytes_max),
+        subscriptions: Arc::new(Semaphore::new(limits.subscriptions_max)),
+        queue: Budget::new(limits.queue_bytes_max),
+        stopped: stopped.clone(),
+        dispatcher,
+        config,
+    });
+    let router = Router::new()
+        .route("/", any(root::<S>))
+        .route("/rollup/{name}", any(rollup::<S>))
+        .fallback(|| async { (StatusCode::NOT_FOUND, ABOUT) })
+        .with_state(server);
+    let signal = async move {
+        shutdown.await;
+        stop.send_replace(true);
+    };
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let serving = axum::serve(gate, service).with_graceful_shutdown(signal).into_future();
+    let ended = async {
+        let served = serving.await;
+        // Upgraded connections outlive their HTTP request; each holds a permit until it is closed.
+        drop(connections.all().await);
+        served
+    };
+    let deadline = async move {
+        let mut stopped = stopped;
+        // An error means that the sender is gone, which is as good as stopped.
+        stopped.wait_for(|stopped| *stopped).await.ok();
+        tokio::time::sleep(limits.shutdown_timeout()).await;
+    };
+    tokio::select! {
+        served = ended => served,
+        () = deadline => Ok(()),
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Peer(SocketAddr);
+
+impl Connected<IncomingStream<'_, Gate>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
+        Self(*stream.remote_addr())
+    }
+}
+
+async fn root<S: Clone + Send + Sync + 'static>(
+    State(server): State<Arc<Server<S>>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    server.respond(peer, request).await
+}
+
+async fn rollup<S: Clone + Send + Sync + 'static>(
+    State(server): State<Arc<Server<S>>>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    request: Request,
+) -> Response {
+    if let Err(refusal) = (server.has_rollup)(&server.state, &name) {
+        let mut response = refused(StatusCode::NOT_FOUND, refusal);
+        server.access.allow(request.headers(), response.headers_mut());
+        return response;
+    }
+    server.respond(peer, request).await
+}
+
+impl<S: Clone + Send + Sync + 'static> Server<S> {
+    async fn respond(self: Arc<Self>, peer: Peer, request: Request) -> Response {
+        let key = self.access.client_key(peer.0, request.headers());
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let mut response = match *request.method() {
+            Method::POST => self.post(key, request).await,
+            Method::GET if request.headers().contains_key(header::UPGRADE) => {
+                return self.upgrade(key, request).await;
+            }
+            Method::GET => ABOUT.into_response(),
+            Method::OPTIONS => self.access.preflight(),
+            _ => {
+                let allow = [(header::ALLOW, "GET, POST, OPTIONS")];
+                (StatusCode::METHOD_NOT_ALLOWED, allow, ABOUT).into_response()
+            }
+        };
+        self.access.allow_origin(origin.as_ref(), response.headers_mut());
+        response
+    }
+
+    async fn post(&self, key: Arc<str>, request: Request) -> Response {
+        let Ok(_permit) = self.requests.try_acquire() else {
+            return busy(&format!("{} requests are in progress", self.config.limits.requests_max));
+        };
+        let max = self.config.limits.request_bytes_max;
+        let declared = declared_length(&request);
+        if declared.is_some_and(|length| length > max) {
+            return too_large(max);
+        }
+        let Some(_budget) = self.requests_bytes.try_take(declared.unwrap_or(max)) else {
+            return busy("the requests in progress take all the memory set aside for them");
+        };
+        let timeout = self.config.limits.request_timeout();
+        let body = match tokio::time::timeout(timeout, read(request.into_body(), declared, max)).await {
+            Ok(Ok(body)) => body,
+            Ok(Err(Unread::TooLarge)) => return too_large(max),
+            Ok(Err(Unread::Broken)) => {
+                let refusal = Refusal::new(Reason::BadRequest, "the body did not arrive whole");
+                return refused(StatusCode::BAD_REQUEST, refusal);
+            }
+            Err(_) => {
+                let detail = format!("the body took over {} ms to arrive", timeout.as_millis());
+                return refused(StatusCode::REQUEST_TIMEOUT, Refusal::new(Reason::BadRequest, detail));
+            }
+        };
+        let Ok(text) = std::str::from_utf8(&body) else {
+            let refusal = Refusal::new(Reason::BadRequest, "not JSON: the body is not UTF-8");
+            return json(
+                StatusCode::OK,
+                dispatch::error_reply("null", &Failure { code: dispatch::PARSE_ERROR, refusal }),
+            );
+        };
+        match self.dispatcher.answer(&self.state, &Caller::new(key), text).await {
+            Some(reply) => json(StatusCode::OK, reply),
+            None => StatusCode::NO_CONTENT.into_response(),
+        }
+    }
+
+    async fn upgrade(self: Arc<Self>, key: Arc<str>, request: Request) -> Response {
+        // Browsers let any page open a WebSocket, so CORS is enforced here.
+        if !self.access.admits(request.headers()) {
+            let detail =
+                "web pages of this origin may not use this node; its operator lists them in rpc.cors\n";
+            return (StatusCode::FORBIDDEN, detail).into_response();
+        }
+        let (mut parts, _) = request.into_parts();
+        let max = self.config.limits.message_bytes_max;
+        match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
+            Ok(upgrade) => upgrade
+                .max_message_size(max)
+                .max_frame_size(max)
+                .on_upgrade(move |socket| ws::run(self, key, socket)),
+            Err(rejection) => rejection.into_response(),
+        }
+    }
+}
+
+fn declared_length(request: &Request) -> Option<usize> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+enum Unread {
+    TooLarge,
+    Broken,
+}
+
+/// Bodies in one piece, which is most of them, are not copied.
+async fn read(body: Body, declared: Option<usize>, max: usize) -> Result<Bytes, Unread> {
+    let mut stream = body.into_data_stream();
+    let first = match stream.next().await {
+        None => return Ok(Bytes::new()),
+        Some(first) => first.map_err(|_| Unread::Broken)?,
+    };
+    if declared == Some(first.len()) {
+        return Ok(first);
+    }
+    let mut all = BytesMut::with_capacity(declared.unwrap_or(0).max(first.len()));
+    let mut next = Some(first);
+    while let Some(piece) = next {
+        if all.len() + piece.len() > max {
+            return Err(Unread::TooLarge);
+        }
+        all.extend_from_slice(&piece);
+        next = stream.next().await.transpose().map_err(|_| Unread::Broken)?;
+    }
+    Ok(all.freeze())
+}
+
+fn json(status: StatusCode, text: String) -> Response {
+    const JSON: HeaderValue = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, JSON)], text).into_response()
+}
+
+fn refused(status: StatusCode, refusal: Refusal) -> Response {
+    let retry_after = refusal.retry_after_ms.map(|ms| HeaderValue::from(ms.div_ceil(1_000)));
+    let mut response = json(status, dispatch::error_reply("null", &refusal.into()));
+    if let Some(seconds) = retry_after {
+        response.headers_mut().insert(header::RETRY_AFTER, seconds);
+    }
+    response
+}
+
+fn busy(detail: &str) -> Response {
+    let refusal = Refusal::new(Reason::Busy, format!("{detail}; retry in a moment"));
+    refused(StatusCode::SERVICE_UNAVAILABLE, refusal.retry_after(RETRY_MS))
+}
+
+fn too_large(max: usize) -> Response {
+    let detail = format!("a request may have {max} bytes; send several smaller ones");
+    refused(StatusCode::PAYLOAD_TOO_LARGE, Refusal::new(Reason::TooLarge, detail))
+}
+
+impl<S: Sync> Server<S> {
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        self.dispatcher.metrics()
+    }
+}

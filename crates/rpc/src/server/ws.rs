@@ -1,0 +1,153 @@
+//! One WebSocket connection: reads messages, answers several at a time, writes from the outbox.
+//!
+//! Rules by event:
+//! - *Text or binary message* → answered like a POST. While as many are in progress as one connection
+//!   may have, the next is not read.
+//! - *Silence* → a ping; still silence, not even a pong → closed.
+//! - *The peer does not read* → its writes stall, the transport fails them, the connection is dropped.
+//! - *The node stops* → a close frame.
+
+use super::Server;
+use crate::{
+    api::Caller,
+    metrics::Held,
+    session::{self, Outbox, Queued, Session, Starts},
+};
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
+use futures::{
+    SinkExt as _, StreamExt as _,
+    stream::{FuturesUnordered, SplitSink},
+};
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior},
+};
+
+/// Messages written together before the socket is flushed.
+const FLUSH_MESSAGES: usize = 64;
+/// How long the last words of a closing connection may take.
+const CLOSING: Duration = Duration::from_secs(1);
+
+pub(super) async fn run<S: Clone + Send + Sync + 'static>(
+    server: Arc<Server<S>>,
+    key: Arc<str>,
+    socket: WebSocket,
+) {
+    let limits = &server.config.limits;
+    let _held = Held::new(server.metrics(), |metrics| &metrics.websockets);
+    let (outbox, queue) = Outbox::new(limits, server.queue.clone());
+    let session =
+        Session::new(outbox.clone(), limits, server.subscriptions.clone(), server.metrics().clone());
+    let (sink, stream) = socket.split();
+    let (close, closing) = oneshot::channel();
+    let mut writer = tokio::spawn(write(sink, queue, closing, limits.idle_timeout() / 4));
+    let mut reader = Reader { server: &server, key, session: &session, outbox };
+    tokio::select! {
+        () = reader.read(stream) => (),
+        // It ends by itself only when the socket does.
+        _ = &mut writer => (),
+    }
+    session.close();
+    // Nobody listens when the writer has ended.
+    close.send(()).ok();
+    if tokio::time::timeout(CLOSING, &mut writer).await.is_err() {
+        writer.abort();
+    }
+}
+
+struct Reader<'a, S> {
+    server: &'a Arc<Server<S>>,
+    key: Arc<str>,
+    session: &'a Arc<Session>,
+    outbox: Outbox,
+}
+
+impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
+    /// Until the connection or the server ends.
+    async fn read(&mut self, mut stream: impl futures::Stream<Item = Result<Message, axum::Error>> + Unpin) {
+        let limits = &self.server.config.limits;
+        let mut stopped = self.server.stopped.clone();
+        let mut in_progress = FuturesUnordered::new();
+        let mut heard = Instant::now();
+        loop {
+            let full = in_progress.len() >= limits.connection_requests_max;
+            tokio::select! {
+                message = stream.next(), if !full => {
+                    heard = Instant::now();
+                    match message {
+                        Some(Ok(Message::Text(text))) => in_progress.push(self.answer(text)),
+                        Some(Ok(Message::Binary(bytes))) => match Utf8Bytes::try_from(bytes) {
+                            Ok(text) => in_progress.push(self.answer(text)),
+                            // Not even text: whoever sends this does not speak JSON-RPC.
+                            Err(_) => return,
+                        },
+                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
+                        Some(Ok(Message::Close(_)) | Err(_)) | None => return,
+                    }
+                }
+                Some(()) = in_progress.next(), if !in_progress.is_empty() => (),
+                _ = stopped.wait_for(|stopped| *stopped) => return,
+                () = tokio::time::sleep_until(heard + limits.idle_timeout()), if in_progress.is_empty() => return,
+            }
+        }
+    }
+
+    fn answer(&self, text: Utf8Bytes) -> impl Future<Output = ()> + Send + use<S> {
+        let (server, outbox) = (self.server.clone(), self.outbox.clone());
+        let starts = Starts::default();
+        let caller = Caller { key: self.key.clone(), session: Some((self.session.clone(), starts.clone())) };
+        async move {
+            // Waits for its turn: the connection reads no further meanwhile. It is never closed.
+            let permit = server.requests.acquire().await.ok();
+            let reply = server.dispatcher.answer(&server.state, &caller, &text).await;
+            drop(permit);
+            if let Some(reply) = reply {
+                // A connection that is gone needs no reply; its reader ends by itself.
+                outbox.push(reply).await.ok();
+            }
+            session::start(&starts);
+        }
+    }
+}
+
+/// Writes what is queued until told to close.
+async fn write(
+    mut sink: SplitSink<WebSocket, Message>,
+    mut queue: mpsc::Receiver<Queued>,
+    mut closing: oneshot::Receiver<()>,
+    ping_every: Duration,
+) {
+    let mut pings = tokio::time::interval(ping_every);
+    pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pings.reset();
+    loop {
+        let written = tokio::select! {
+            Some(queued) = queue.recv() => flush(&mut sink, &mut queue, queued).await,
+            _ = pings.tick() => sink.send(Message::Ping(bytes::Bytes::new())).await,
+            _ = &mut closing => break,
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+    let frame = CloseFrame { code: close_code::AWAY, reason: "the connection or the node is closing".into() };
+    // A courtesy; the connection ends anyway.
+    sink.send(Message::Close(Some(frame))).await.ok();
+}
+
+/// What waits is written together; its part of the budgets is held until it is flushed.
+async fn flush(
+    sink: &mut SplitSink<WebSocket, Message>,
+    queue: &mut mpsc::Receiver<Queued>,
+    first: Queued,
+) -> Result<(), axum::Error> {
+    let mut held = Vec::new();
+    let mut next = Some(first);
+    while let Some(Queued { text, hold }) = next {
+        sink.feed(Message::Text(text.into())).await?;
+        held.push(hold);
+        next = if held.len() < FLUSH_MESSAGES { queue.try_recv().ok() } else { None };
+    }
+    sink.flush().await
+}

@@ -1,0 +1,395 @@
+//! JSON of the API: what goes over JSON-RPC and what `--json` prints.
+//!
+//! Numbers for heights, views, indices and milliseconds; `0x` strings for hashes, keys and bytes.
+
+use crate::{
+    proof::ProofFile,
+    receipt::{Reason, Rung},
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A rollup by name or by id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum RollupRef {
+    Id(u32),
+    Name(String),
+}
+
+/// What the submitter waits for before it gets its receipt.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Ack {
+    /// On this node's journal.
+    #[default]
+    Pending,
+    /// On the journals of 2f+1 nodes.
+    Replicated,
+}
+
+/// One transaction to submit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Submission {
+    pub rollup: RollupRef,
+    /// Payload as `0x` hex.
+    pub data: crate::hex::Hex,
+    /// Last height that may carry it; by default as late as the chain allows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+    /// Larger goes first in rollups ordered by fee hint. Decimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fee_hint: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitParams {
+    pub rollup: RollupRef,
+    pub data: crate::hex::Hex,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fee_hint: Option<String>,
+    #[serde(default)]
+    pub ack: Ack,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitBatchParams {
+    pub transactions: Vec<Submission>,
+    #[serde(default)]
+    pub ack: Ack,
+}
+
+/// One leg of a bundle.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LegSubmission {
+    pub rollup: RollupRef,
+    pub data: crate::hex::Hex,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SubmitBundleParams {
+    pub legs: Vec<LegSubmission>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub valid_until: Option<u64>,
+    #[serde(default)]
+    pub ack: Ack,
+}
+
+/// A node's signed statement about the transactions it accepted from one request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ReceiptView {
+    /// Genesis digest.
+    pub chain: String,
+    /// Identity of the node that signed.
+    pub node: String,
+    pub rung: Rung,
+    pub time_ms: u64,
+    pub ids: Vec<String>,
+    pub signature: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitResult {
+    pub id: String,
+    pub receipt: ReceiptView,
+}
+
+/// What became of one transaction of a batch: its id, or why it was refused.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BatchEntry {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorData>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitBatchResult {
+    /// In the order of the request.
+    pub transactions: Vec<BatchEntry>,
+    /// Over the accepted ids; none when nothing was accepted.
+    pub receipt: Option<ReceiptView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SubmitBundleResult {
+    pub bundle: String,
+    /// Ids of the legs, in order.
+    pub ids: Vec<String>,
+    pub receipt: ReceiptView,
+}
+
+/// `data` of every JSON-RPC error.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorData {
+    pub reason: Reason,
+    pub detail: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+}
+
+/// A transaction's place on the ladder, as this node knows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TransactionView {
+    pub id: String,
+    pub rung: Rung,
+    /// Set from `proposed` on; may change until `finalized`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+    /// When this node saw each rung, in Unix ms, as far as it remembers.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub times_ms: BTreeMap<Rung, u64>,
+    /// Why it ended, for `expired` and `rejected`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Place {
+    pub rollup: u32,
+    pub height: u64,
+    pub block: String,
+    /// In the rollup's segment.
+    pub index: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TransactionParams {
+    pub id: String,
+}
+
+/// `latest`, a height, or a block hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum BlockRef {
+    Height(u64),
+    /// `latest` or `0x…`.
+    Text(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockParams {
+    pub block: BlockRef,
+    /// Whether to return the payloads, or only the ids.
+    #[serde(default)]
+    pub payloads: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BlockView {
+    pub hash: String,
+    pub rung: Rung,
+    pub height: u64,
+    pub epoch: u64,
+    pub view: u64,
+    pub parent: String,
+    pub timestamp_ms: u64,
+    /// Index of the member that led the view.
+    pub committer: u32,
+    pub author: u32,
+    pub election: String,
+    pub parent_seed: String,
+    pub body_root: String,
+    pub heads_root: String,
+    pub history_root: String,
+    pub transactions: u64,
+    /// Encoded size.
+    pub bytes: u64,
+    pub segments: Vec<SegmentView>,
+    /// The finalization certificate, where this block has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SegmentView {
+    pub rollup: u32,
+    /// The rollup's hash chain after this block.
+    pub head: String,
+    pub ids: Vec<String>,
+    /// Payloads, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payloads: Option<Vec<crate::hex::Hex>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RollupBlocksParams {
+    pub rollup: RollupRef,
+    /// First height wanted.
+    pub from_height: u64,
+    /// Most blocks to look at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+}
+
+/// One rollup's part of one finalized block.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RollupBlock {
+    pub height: u64,
+    pub block: String,
+    pub timestamp_ms: u64,
+    /// The rollup's hash chain after this block.
+    pub head: String,
+    pub ids: Vec<String>,
+    pub payloads: Vec<crate::hex::Hex>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RollupBlocksResult {
+    pub blocks: Vec<RollupBlock>,
+    /// Where to go on: nothing below it was left out.
+    pub next_height: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MempoolView {
+    pub transactions: u64,
+    pub bytes: u64,
+    pub bytes_max: u64,
+    pub rollups: Vec<RollupPoolView>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RollupPoolView {
+    pub rollup: u32,
+    pub transactions: u64,
+    pub bytes: u64,
+    pub bytes_max: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ValidatorView {
+    pub index: u32,
+    pub identity: String,
+    pub p2p: String,
+    pub weight: u64,
+    /// Whether it voted in the last views this node saw.
+    pub voting: bool,
+    /// Last view of this epoch in which this node saw a vote of it.
+    pub last_vote_view: Option<u64>,
+    /// Finalized blocks it authored since this node started.
+    pub blocks_authored: u64,
+    /// Whether it is this node.
+    pub this_node: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EpochView {
+    pub epoch: u64,
+    pub first_height: u64,
+    pub last_height: u64,
+    pub group_key: String,
+    pub election: String,
+    /// Members that hold shares of the key in this epoch.
+    pub holders: u32,
+    /// Votes that make a certificate.
+    pub quorum: u32,
+    /// Faulty members tolerated.
+    pub faults: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusView {
+    pub version: String,
+    pub network: String,
+    pub network_id: u64,
+    pub chain: String,
+    pub group_key: String,
+    /// This node's member index.
+    pub index: u32,
+    pub identity: String,
+    pub members: u32,
+    pub quorum: u32,
+    pub faults: u32,
+    pub ready: bool,
+    /// Why it is not ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    pub epoch: u64,
+    pub view: u64,
+    pub finalized_height: u64,
+    pub finalized_hash: String,
+    pub finalized_time_ms: u64,
+    pub uptime_ms: u64,
+    pub mempool_transactions: u64,
+}
+
+/// What a subscription delivers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "topic", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Topic {
+    /// Every block on every rung from `proposed` to `finalized`, as this node sees it.
+    Blocks {
+        /// Whether to list the transaction ids.
+        #[serde(default)]
+        ids: bool,
+    },
+    /// One transaction climbing the ladder; ends with its last rung.
+    Transaction { id: String },
+    /// One rollup's finalized segments, without gaps, from a height (default: from now).
+    Rollup {
+        rollup: RollupRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_height: Option<u64>,
+    },
+}
+
+/// A block reached a rung.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BlockEvent {
+    pub rung: Rung,
+    pub height: u64,
+    pub hash: String,
+    pub epoch: u64,
+    pub view: u64,
+    pub author: u32,
+    pub timestamp_ms: u64,
+    /// When this node saw it.
+    pub time_ms: u64,
+    pub transactions: u64,
+    pub bytes: u64,
+    /// All ids, in block order, when asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ids: Option<Vec<String>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnsubscribeParams {
+    pub subscription: u64,
+}
+
+/// Result of `baton_proof`.
+pub type ProofResult = ProofFile;
+
+/// First line of `baton devnet --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DevnetView {
+    pub chain: String,
+    pub group_key: String,
+    pub nodes: Vec<DevnetNode>,
+    pub rollups: Vec<crate::Rollup>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DevnetNode {
+    pub index: u32,
+    pub pid: u32,
+    pub rpc: String,
+    pub ws: String,
+    pub ops: String,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,63 @@
+//! Signing and hashing domains. Globally unique, so that nothing signed or hashed for one purpose
+//! can be passed off as another, and none the beginning of another, because what follows a domain is
+//! not set off from it.
+
+use crate::Digest;
+use commonware_cryptography::{Hasher as _, Sha256};
+
+pub const GENESIS: &[u8] = b"_BATON_GENESIS";
+pub const TRANSACTION: &[u8] = b"_BATON_TRANSACTION";
+pub const LEG: &[u8] = b"_BATON_LEG";
+pub const BUNDLE: &[u8] = b"_BATON_BUNDLE";
+pub const LEAF: &[u8] = b"_BATON_LEAF";
+pub const SEGMENT: &[u8] = b"_BATON_SEGMENT";
+pub const HEAD: &[u8] = b"_BATON_CHAIN_HEAD";
+pub const HEADS: &[u8] = b"_BATON_ROLLUP_HEADS";
+pub const HEADER: &[u8] = b"_BATON_HEADER";
+pub const PAYLOAD: &[u8] = b"_BATON_PAYLOAD";
+pub const BATCH_IDS: &[u8] = b"_BATON_BATCH_IDS";
+
+/// Threshold votes and certificates; the genesis digest follows.
+const CONSENSUS: &[u8] = b"_BATON_CONSENSUS";
+/// An author's signature on its block; the genesis digest follows.
+const AUTHOR: &[u8] = b"_BATON_AUTHOR";
+/// A node's signature on a receipt; the genesis digest follows.
+const RECEIPT: &[u8] = b"_BATON_RECEIPT";
+/// The p2p handshake; the genesis digest follows, so that nodes of two networks never connect.
+const P2P: &[u8] = b"_BATON_P2P";
+/// Key ceremonies; the network id follows, because a first ceremony has no genesis yet.
+const CEREMONY: &[u8] = b"_BATON_CEREMONY";
+
+fn with(domain: &[u8], suffix: &[u8]) -> Vec<u8> {
+    [domain, suffix].concat()
+}
+
+pub fn consensus(chain: &Digest) -> Vec<u8> {
+    with(CONSENSUS, chain)
+}
+
+pub fn author(chain: &Digest) -> Vec<u8> {
+    with(AUTHOR, chain)
+}
+
+pub fn receipt(chain: &Digest) -> Vec<u8> {
+    with(RECEIPT, chain)
+}
+
+pub fn p2p(chain: &Digest) -> Vec<u8> {
+    with(P2P, chain)
+}
+
+pub fn ceremony(network_id: u64) -> Vec<u8> {
+    with(CEREMONY, &network_id.to_be_bytes())
+}
+
+/// Hashes `parts` behind `domain`.
+pub(crate) fn hash(domain: &[u8], parts: &[&[u8]]) -> Digest {
+    let mut hasher = Sha256::default();
+    hasher.update(domain);
+    for part in parts {
+        hasher.update(part);
+    }
+    hasher.finalize().1
+}
