@@ -44,11 +44,9 @@ impl Channel {
     /// Messages per second and peer. Queues are allocated for a burst of as many.
     pub const fn quota(self) -> Quota {
         Quota::per_second(match self {
-            Self::Votes | Self::Certificates => NZU32!(2_048),
-            Self::Resolver | Self::Ceremony => NZU32!(512),
-            Self::Blocks => NZU32!(512),
-            Self::Mempool => NZU32!(1_024),
-            Self::Backfill => NZU32!(512),
+            Self::Votes | Self::Certificates | Self::Mempool => NZU32!(512),
+            Self::Blocks | Self::Backfill => NZU32!(256),
+            Self::Resolver | Self::Ceremony => NZU32!(128),
         })
     }
 }

@@ -133,6 +133,7 @@ async fn serve(
         key.clone(),
         &genesis.digest(),
         config.p2p.listen,
+        genesis.members.len(),
         engine::max_message_size(&genesis),
         config.peers(),
     );

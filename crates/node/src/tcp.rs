@@ -16,8 +16,8 @@ use commonware_stream::{
 use commonware_utils::NZUsize;
 use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-/// Committees of up to this many members, three at a time.
-const PEERS_MAX: std::num::NonZeroUsize = NZUsize!(384);
+/// Room for members that join. The transport allocates its queues for all of them at once.
+const PEERS_SPARE: usize = 4;
 /// Messages queued between the network's actors.
 const MAILBOX: std::num::NonZeroUsize = NZUsize!(1_024);
 
@@ -36,6 +36,7 @@ impl Tcp {
         key: PrivateKey,
         chain: &baton_types::Digest,
         listen: SocketAddr,
+        members: usize,
         max_message_size: u32,
         overrides: BTreeMap<PublicKey, SocketAddr>,
     ) -> Self {
@@ -50,7 +51,7 @@ impl Tcp {
             Cups::new(sake, cups::Version::V1),
             &domain::p2p(chain),
             listen,
-            PEERS_MAX,
+            NZUsize!(PEERS_SPARE).saturating_add(members),
             max_message_size,
             MAILBOX,
         );

@@ -19,7 +19,8 @@ fn build() -> Table<Api> {
     Table::default()
         .with(
             "baton_submit",
-            "Submits one transaction. Resolves when it is on this node's journal, or on those of 2f+1 nodes with ack \"replicated\"; returns its id and a signed receipt.",
+            "Submits one transaction. Resolves when it is on this node's journal, or with ack \"replicated\" \
+             on those of 2f+1 nodes; returns its id and a signed receipt.",
             submit::submit,
         )
         .with(
@@ -33,7 +34,11 @@ fn build() -> Table<Api> {
             submit::submit_bundle,
         )
         .with("baton_transaction", "Where a transaction stands, as this node knows it.", read::transaction)
-        .with("baton_proof", "Proof that a transaction is final; needs only the group key to check.", read::proof)
+        .with(
+            "baton_proof",
+            "Proof that a transaction is final, for whoever knows the group key.",
+            read::proof,
+        )
         .with("baton_block", "A block by height, by hash, or the last finalized one.", read::block)
         .with(
             "baton_rollupBlocks",
@@ -48,7 +53,9 @@ fn build() -> Table<Api> {
         .with("baton_genesis", "The genesis.", read::genesis)
         .with(
             "baton_subscribe",
-            "Starts a subscription on this WebSocket. Notifications are calls of baton_subscription with the subscription's number and a result: BlockEvent or {\"lagged\": n} for blocks, TransactionView for transaction, RollupBlock for rollup. One that ends early sends {\"error\": ErrorData}.",
+            "Starts a subscription on this WebSocket. Notifications are calls of baton_subscription with the \
+             subscription's number and a result: BlockEvent or {\"lagged\": n} for blocks, TransactionView \
+             for transaction, RollupBlock for rollup. One that ends early sends {\"error\": ErrorData}.",
             subscribe::subscribe,
         )
         .with(

@@ -4,7 +4,10 @@ use crate::{
     dispatch::{self, Method, Table},
     methods,
 };
-use baton_types::{api::ErrorData, receipt::Reason};
+use baton_types::{
+    api::{BlockEvent, ErrorData, RollupBlock},
+    receipt::Reason,
+};
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
@@ -12,6 +15,10 @@ use std::{borrow::Cow, collections::BTreeSet, sync::LazyLock};
 
 #[cfg(test)]
 mod tests;
+
+const DESCRIPTION: &str = "JSON-RPC 2.0 by POST or over a WebSocket on / and /rollup/<name>. Parameters go \
+    by name or by position. Heights, views, indices and Unix milliseconds are numbers; hashes, keys and bytes \
+    are 0x strings; amounts are decimal strings.";
 
 /// Where schemas stand that others refer to.
 const DEFINITIONS: &str = "/components/schemas";
@@ -49,6 +56,9 @@ pub fn describe<S>(table: &Table<S>) -> Value {
     let mut generator = settings.into_generator();
     let methods: Vec<_> = table.methods().iter().map(|each| method(each, &mut generator)).collect();
     let refused = generator.subschema_for::<ErrorData>();
+    // What notifications carry beside results of methods.
+    generator.subschema_for::<BlockEvent>();
+    generator.subschema_for::<RollupBlock>();
     let schemas = generator.take_definitions(true);
     let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     json!({
@@ -56,7 +66,7 @@ pub fn describe<S>(table: &Table<S>) -> Value {
         "info": {
             "title": "Baton node",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "JSON-RPC 2.0 by POST or over a WebSocket on / and /rollup/<name>. Parameters go by name or by position. Heights, views, indices and Unix milliseconds are numbers; hashes, keys and bytes are 0x strings; amounts are decimal strings.",
+            "description": DESCRIPTION,
         },
         "methods": methods,
         "components": {
@@ -75,10 +85,11 @@ pub fn describe<S>(table: &Table<S>) -> Value {
 fn method<S>(method: &Method<S>, generator: &mut SchemaGenerator) -> Value {
     let params = resolve((method.params)(generator), generator);
     let fields = (method.fields)();
+    let structure = if params.get("oneOf").is_some() { "by-name" } else { "either" };
     json!({
         "name": method.name,
         "summary": method.summary,
-        "paramStructure": if fields.is_empty() && params.get("oneOf").is_some() { "by-name" } else { "either" },
+        "paramStructure": structure,
         "params": descriptors(&params, fields),
         "result": { "name": "result", "schema": (method.result)(generator) },
         "errors": [{ "$ref": "#/components/errors/Refused" }],

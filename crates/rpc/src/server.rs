@@ -56,7 +56,8 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-const ABOUT: &str = "Baton node. JSON-RPC 2.0 by POST or over a WebSocket on this address; the method rpc.discover lists all methods.\n";
+const ABOUT: &str = "Baton node. JSON-RPC 2.0 by POST or over a WebSocket on this address; the method \
+    rpc.discover lists all methods.\n";
 
 /// What a client is told to wait when the server is full.
 const RETRY_MS: u64 = 200;
@@ -98,6 +99,7 @@ async fn serve_over<S: Clone + Send + Sync + 'static>(
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let limits = config.limits.clone();
+    limits.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let (stop, stopped) = watch::channel(false);
     let gate = Gate::new(listener, &limits, dispatcher.metrics().clone());
     let connections = gate.connections();

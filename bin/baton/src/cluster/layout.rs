@@ -70,6 +70,15 @@ impl Ports {
         self.base + P2P + index
     }
 
+    fn refuse_occupied(self, remedy: &str) -> eyre::Result<()> {
+        match self.occupied() {
+            None => Ok(()),
+            Some((port, role)) => bail!(
+                "port {port} ({role}) is taken: stop what listens there (another devnet?), or choose {remedy}"
+            ),
+        }
+    }
+
     /// The first port that something else listens on, with what it is wanted for.
     fn occupied(self) -> Option<(u16, String)> {
         (0..self.nodes)
@@ -104,15 +113,7 @@ impl Layout {
         // Children run elsewhere if the caller changes directory; their paths must hold anyway.
         let dir = dir.canonicalize().wrap_err_with(|| format!("cannot resolve {}", dir.display()))?;
         let path = dir.join("genesis.json");
-        let layout = if path.exists() { Self::open(dir, &options)? } else { Self::create(dir, options)? };
-        if let Some((port, role)) = layout.ports.occupied() {
-            bail!(
-                "port {port} ({role}) is taken: stop what listens there (another devnet?), or choose another \
-                 --base-port{}",
-                if path.exists() && layout.ports.base != BASE_PORT { " and a fresh --dir" } else { "" }
-            );
-        }
-        Ok(layout)
+        if path.exists() { Self::open(dir, &options) } else { Self::create(dir, options) }
     }
 
     fn open(dir: PathBuf, options: &Options) -> eyre::Result<Self> {
@@ -142,7 +143,9 @@ impl Layout {
         if let Some((flag, _)) = fixed.iter().find(|(_, differs)| *differs) {
             bail!("{flag}: the devnet in {} has a genesis already; choose another --dir", dir.display());
         }
-        Ok(Self { dir, genesis, ports: Ports::new(base, nodes)? })
+        let ports = Ports::new(base, nodes)?;
+        ports.refuse_occupied("another --base-port with a fresh --dir")?;
+        Ok(Self { dir, genesis, ports })
     }
 
     fn create(dir: PathBuf, options: Options) -> eyre::Result<Self> {
@@ -160,11 +163,7 @@ impl Layout {
         genesis.check()?;
         let layout = Self { dir, genesis, ports };
         // Found out now rather than after writing a directory that can only run on these ports.
-        if let Some((port, role)) = ports.occupied() {
-            bail!(
-                "port {port} ({role}) is taken: stop what listens there (another devnet?), or choose another --base-port"
-            );
-        }
+        ports.refuse_occupied("another --base-port")?;
         for (index, keys) in (0..nodes).zip(&keys) {
             let node = layout.node_dir(index);
             fs::create_dir(&node).wrap_err_with(|| {

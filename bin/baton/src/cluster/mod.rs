@@ -192,11 +192,14 @@ pub async fn temporary(nodes: u16) -> eyre::Result<Cluster> {
 
 fn log_tail(path: &Path) -> String {
     const LINES: usize = 12;
+    const COLUMNS: usize = 300;
     let text =
         std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
     let lines: Vec<_> = text.lines().filter(|line| !is_backtrace(line)).collect();
-    let last: Vec<_> =
-        lines[lines.len().saturating_sub(LINES)..].iter().map(|line| format!("  | {line}")).collect();
+    let last: Vec<_> = lines[lines.len().saturating_sub(LINES)..]
+        .iter()
+        .map(|line| format!("  | {line:.COLUMNS$}"))
+        .collect();
     format!("last lines of {}:\n{}", path.display(), last.join("\n"))
 }
 

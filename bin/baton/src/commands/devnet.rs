@@ -79,6 +79,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         }
     };
     let kept = temporary.is_none();
+    let seeded = args.seed.is_some();
     let options = Options {
         nodes: args.nodes,
         base_port: args.base_port,
@@ -94,7 +95,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     let mut cluster = Cluster::start(layout, temporary)?;
     let result = tokio::select! {
         result = &mut shutdown => result,
-        result = serve(&mut cluster, output, started, kept) => result,
+        result = serve(&mut cluster, output, Facts { started, kept, seeded }) => result,
     };
     if !output.json {
         note("stopping");
@@ -103,12 +104,21 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     result.map(|()| Outcome::Done)
 }
 
+/// What the banner cannot learn from the cluster.
+#[derive(Clone, Copy)]
+struct Facts {
+    started: Instant,
+    /// Whether the state outlives this program.
+    kept: bool,
+    seeded: bool,
+}
+
 /// Waits for the cluster, describes it, then reports nodes that end. Returns only when it cannot go on.
-async fn serve(cluster: &mut Cluster, output: Output, started: Instant, kept: bool) -> eyre::Result<()> {
+async fn serve(cluster: &mut Cluster, output: Output, facts: Facts) -> eyre::Result<()> {
     cluster.ready().await?;
     let view = cluster.view()?;
     output.object(&view);
-    banner(cluster, &view, started, kept).into_iter().for_each(|line| output.line(line));
+    banner(cluster, &view, facts).into_iter().for_each(|line| output.line(line));
     loop {
         let (index, status) = cluster.next_exit().await;
         cluster::report_exit(cluster, index, status);
@@ -118,13 +128,13 @@ async fn serve(cluster: &mut Cluster, output: Output, started: Instant, kept: bo
     }
 }
 
-fn banner(cluster: &Cluster, view: &DevnetView, started: Instant, kept: bool) -> Vec<String> {
+fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
     let count = view.nodes.len();
     let faults = faults_tolerated(u32::try_from(count).unwrap_or(u32::MAX));
     let layout = cluster.layout();
     let mut lines = vec![
         String::new(),
-        format!("Baton devnet: {count} nodes finalize after {:.1} s", started.elapsed().as_secs_f64()),
+        format!("Baton devnet: {count} nodes finalize after {:.1} s", facts.started.elapsed().as_secs_f64()),
         String::new(),
         "  node  pid      RPC and WebSocket        health and metrics".to_owned(),
     ];
@@ -142,7 +152,7 @@ fn banner(cluster: &Cluster, view: &DevnetView, started: Instant, kept: bool) ->
         ));
     }
     let state = layout.dir().display();
-    lines.push(if kept {
+    lines.push(if facts.kept {
         format!("  state      {state}: kept; start there again to go on")
     } else {
         format!("  state      {state}: removed at the end; --dir keeps it")

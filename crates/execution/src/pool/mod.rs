@@ -22,7 +22,7 @@
 //!
 //! Queues are by arrival, or by fee hint with bundles in front of it (they are exempt: moving one
 //! leg by its fee would move the others). A later transaction overtakes an earlier one only where
-//! one unit would hold up its whole rollup, see [`mod@select`].
+//! one unit would hold up its whole rollup, see `select.rs`.
 //!
 //! Deliberately absent: eviction. What was admitted stays until it is ordered or expires, because its
 //! submitter holds a receipt for it. A full pool refuses.

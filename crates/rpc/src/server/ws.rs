@@ -43,16 +43,17 @@ pub(super) async fn run<S: Clone + Send + Sync + 'static>(
     let (close, closing) = oneshot::channel();
     let mut writer = tokio::spawn(write(sink, queue, closing, limits.idle_timeout() / 4));
     let mut reader = Reader { server: &server, key, session: &session, outbox };
-    tokio::select! {
-        () = reader.read(stream) => (),
-        // It ends by itself only when the socket does.
-        _ = &mut writer => (),
-    }
+    let socket_ended = tokio::select! {
+        () = reader.read(stream) => false,
+        _ = &mut writer => true,
+    };
     session.close();
-    // Nobody listens when the writer has ended.
-    close.send(()).ok();
-    if tokio::time::timeout(CLOSING, &mut writer).await.is_err() {
-        writer.abort();
+    if !socket_ended {
+        // The writer may end at this very moment; then nobody is left to tell.
+        close.send(()).ok();
+        if tokio::time::timeout(CLOSING, &mut writer).await.is_err() {
+            writer.abort();
+        }
     }
 }
 
@@ -71,6 +72,7 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
         let mut in_progress = FuturesUnordered::new();
         let mut heard = Instant::now();
         loop {
+            let silent_until = heard + limits.idle_timeout();
             let full = in_progress.len() >= limits.connection_requests_max;
             tokio::select! {
                 message = stream.next(), if !full => {
@@ -88,7 +90,7 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
                 }
                 Some(()) = in_progress.next(), if !in_progress.is_empty() => (),
                 _ = stopped.wait_for(|stopped| *stopped) => return,
-                () = tokio::time::sleep_until(heard + limits.idle_timeout()), if in_progress.is_empty() => return,
+                () = tokio::time::sleep_until(silent_until), if in_progress.is_empty() => return,
             }
         }
     }
