@@ -1,5 +1,7 @@
 //! The command line without a cluster: help texts, usage errors, files.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use baton_types::api::ErrorData;
 use std::{
     fs,

@@ -1,5 +1,7 @@
 //! One real cluster of four processes, from first start to the last Ctrl-C.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use baton_types::api::{DevnetView, StatusView, SubmitResult, TransactionView};
 use serde::de::DeserializeOwned;
 use std::{

@@ -248,6 +248,10 @@ fn write(path: &Path, text: &str) -> eyre::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::{Mutex, PoisonError};
+
+    /// Tests that look for free ports at the same time find the same ones.
+    static PORTS: Mutex<()> = Mutex::new(());
 
     fn options(nodes: u16, base_port: u16) -> Options {
         Options { nodes: Some(nodes), base_port: Some(base_port), seed: Some(1), ..Options::default() }
@@ -255,6 +259,7 @@ mod tests {
 
     #[test]
     fn a_directory_is_taken_up_where_it_stopped() {
+        let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let base = free_base_port(4).unwrap();
         let first = Layout::prepare(dir.path(), options(4, base)).unwrap();
@@ -275,6 +280,7 @@ mod tests {
 
     #[test]
     fn the_written_configuration_loads() {
+        let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let layout = Layout::prepare(dir.path(), options(4, free_base_port(4).unwrap())).unwrap();
         for index in 0..4 {
@@ -289,6 +295,7 @@ mod tests {
 
     #[test]
     fn taken_and_impossible_ports_are_named() {
+        let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
         let base = free_base_port(4).unwrap();
         let taken = TcpListener::bind(local(base + OPS + 2)).unwrap();

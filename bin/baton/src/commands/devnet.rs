@@ -164,6 +164,9 @@ fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
     lines.push(
         "  keys       dealt by this program, which knew the whole group key: for trials only".to_owned(),
     );
+    if facts.seeded {
+        lines.push("             and made from --seed, so anyone can make them again".to_owned());
+    }
     let url = match layout.base_port() {
         BASE_PORT => String::new(),
         port => format!(" --url http://127.0.0.1:{port}"),
