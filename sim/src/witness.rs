@@ -56,8 +56,9 @@ impl Witness {
                     }
                 }
             }
-            Event::Ended { id, .. } => {
-                self.expired.insert(*id, self.last_finalized.unwrap_or(0));
+            Event::Ended { ids, .. } => {
+                let height = self.last_finalized.unwrap_or(0);
+                self.expired.extend(ids.iter().map(|id| (*id, height)));
             }
         }
         Ok(())

@@ -8,8 +8,15 @@ mod process;
 mod rpc;
 
 use clap::Parser;
+use commonware_allocator::mimalloc::{Config, MiMalloc, Purge};
 use output::{Outcome, Output};
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
+
+/// A node allocates by the thousand per block and frees on other threads; the system's allocator took a
+/// tenth of its time. Memory of one block is kept for the next: giving it back at once cost as much.
+#[global_allocator]
+static ALLOCATOR: MiMalloc =
+    MiMalloc::new(Config { purge: Purge::After(Duration::from_secs(10)), ..Config::DEFAULT });
 
 /// Runs and uses a Baton cluster: one fair order for many rollups, final in milliseconds.
 #[derive(Debug, Parser)]

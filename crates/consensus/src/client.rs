@@ -70,8 +70,8 @@ pub enum Event {
     /// A block reached `proposed`, `notarized` or `finalized`. Finalized blocks come in order of
     /// height and without gaps, except after `Lagged`.
     Block { rung: Rung, block: Digested<Block>, time_ms: u64 },
-    /// A waiting transaction ended without being ordered.
-    Ended { id: TxId, rung: Rung, reason: Reason, time_ms: u64 },
+    /// Waiting transactions ended without being ordered.
+    Ended { ids: Arc<[TxId]>, rung: Rung, reason: Reason, time_ms: u64 },
 }
 
 /// What this node sees of the cluster right now.
@@ -113,6 +113,15 @@ impl Client {
 
     pub async fn block(&self, id: BlockId) -> Result<BlockFound, Refusal> {
         self.ledger.block(id).await
+    }
+
+    /// The finalized block at `height`, without its certificate.
+    pub async fn finalized(&self, height: u64) -> Result<Digested<Block>, Refusal> {
+        self.ledger.finalized(height).await
+    }
+
+    pub fn finalized_height(&self) -> u64 {
+        self.shared.finalized_height()
     }
 
     /// Proof of a finalized transaction.

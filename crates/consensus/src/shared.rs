@@ -272,10 +272,10 @@ impl Shared {
             }
             state.finalize(block, now);
             events.push(Event::Block { rung: Rung::Finalized, block: block.clone(), time_ms: now });
-            let expired = state.pool.expire(height);
-            for id in expired {
-                state.end(id, Rung::Expired, Reason::Expired);
-                events.push(Event::Ended { id, rung: Rung::Expired, reason: Reason::Expired, time_ms: now });
+            let ids: Arc<[TxId]> = state.pool.expire(height).into();
+            if !ids.is_empty() {
+                ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
+                events.push(Event::Ended { ids, rung: Rung::Expired, reason: Reason::Expired, time_ms: now });
             }
         }
         for event in events {

@@ -224,6 +224,7 @@ fn rpc_limits(config: &NodeConfig) -> RpcLimits {
     RpcLimits {
         request_bytes_max: config.rpc.request_bytes_max,
         batch_calls_max: config.rpc.batch_max,
+        submit_transactions_max: config.rpc.submit_max,
         connections_max: config.rpc.connections_max,
         connection_subscriptions_max: config.rpc.subscriptions_max,
         ..RpcLimits::default()

@@ -12,7 +12,7 @@ use crate::{
     methods::views,
     session::{Closed, Feed},
 };
-use baton_consensus::client::{BlockFound, Event, Place, TransactionStatus};
+use baton_consensus::client::{Event, Place, TransactionStatus};
 use baton_types::{
     Block, RollupId, TxId,
     api::BlockEvent,
@@ -114,7 +114,7 @@ where
             Ok(Event::Block { rung, block, time_ms }) if recent.facts(&block).contains(&id) => {
                 placed(&known, id, rung, &block, time_ms)
             }
-            Ok(Event::Ended { id: ended, rung, reason, time_ms }) if ended == id => {
+            Ok(Event::Ended { ids, rung, reason, time_ms }) if ids.contains(&id) => {
                 let mut next = TransactionStatus { rung, place: None, reason: Some(reason), ..known.clone() };
                 next.times_ms.insert(rung, time_ms);
                 next
@@ -164,13 +164,13 @@ pub(crate) async fn rollup<T, F, Fut>(
 where
     T: Fn() -> u64 + Send,
     F: Fn(u64) -> Fut + Send,
-    Fut: Future<Output = Result<BlockFound, Refusal>> + Send,
+    Fut: Future<Output = Result<Digested<Block>, Refusal>> + Send,
 {
     let mut target = tip();
     loop {
         while next <= target {
             match read_patiently(&read, next).await {
-                Ok(found) => deliver(&feed, rollup, &found.block).await?,
+                Ok(block) => deliver(&feed, rollup, &block).await?,
                 Err(refusal) => {
                     return feed.send_value(&Ended { error: crate::dispatch::error_data(&refusal) }).await;
                 }
@@ -194,10 +194,10 @@ where
 }
 
 /// The tip may run a moment ahead of what can be read; what is gone for good stays gone.
-async fn read_patiently<F, Fut>(read: &F, height: u64) -> Result<BlockFound, Refusal>
+async fn read_patiently<F, Fut>(read: &F, height: u64) -> Result<Digested<Block>, Refusal>
 where
     F: Fn(u64) -> Fut,
-    Fut: Future<Output = Result<BlockFound, Refusal>>,
+    Fut: Future<Output = Result<Digested<Block>, Refusal>>,
 {
     let mut tries = 0;
     loop {

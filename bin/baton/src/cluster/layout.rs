@@ -33,6 +33,7 @@ pub struct Options {
     pub rollups: Vec<(String, Data)>,
     pub election: Option<Election>,
     pub epoch_blocks: Option<u64>,
+    pub block_interval_min_ms: Option<u64>,
 }
 
 /// A prepared directory.
@@ -139,6 +140,10 @@ impl Layout {
             ("--rollup", options.rollups.iter().any(|(name, _)| genesis.find_rollup(name).is_none())),
             ("--election", options.election.is_some_and(|election| election != genesis.election)),
             ("--epoch-blocks", options.epoch_blocks.is_some_and(|blocks| blocks != genesis.epoch_blocks)),
+            (
+                "--block-interval",
+                options.block_interval_min_ms.is_some_and(|ms| ms != genesis.timing.block_interval_min_ms),
+            ),
         ];
         if let Some((flag, _)) = fixed.iter().find(|(_, differs)| *differs) {
             bail!("{flag}: the devnet in {} has a genesis already; choose another --dir", dir.display());
@@ -159,7 +164,10 @@ impl Layout {
         }
         devnet.election = options.election.unwrap_or(devnet.election);
         devnet.epoch_blocks = options.epoch_blocks.unwrap_or(devnet.epoch_blocks);
-        let (genesis, keys) = keys::devnet_genesis(devnet);
+        let (mut genesis, keys) = keys::devnet_genesis(devnet);
+        if let Some(ms) = options.block_interval_min_ms {
+            genesis.timing.block_interval_min_ms = ms;
+        }
         genesis.check()?;
         let layout = Self { dir, genesis, ports };
         // Found out now rather than after writing a directory that can only run on these ports.

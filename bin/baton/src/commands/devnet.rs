@@ -35,6 +35,10 @@ pub struct Args {
     /// Blocks per epoch [default: 2000].
     #[arg(long, value_name = "N")]
     epoch_blocks: Option<u64>,
+    /// At most one block per this many milliseconds [default: 30]: less is faster, and costs more
+    /// processor time.
+    #[arg(long, value_name = "MS")]
+    block_interval: Option<u64>,
     /// How leaders are drawn: threshold-lottery or round-robin [default: threshold-lottery].
     #[arg(long, value_parser = election)]
     election: Option<Election>,
@@ -87,6 +91,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         rollups: args.rollups,
         election: args.election,
         epoch_blocks: args.epoch_blocks,
+        block_interval_min_ms: args.block_interval,
     };
     let layout = Layout::prepare(&dir, options)?;
     if !output.json {

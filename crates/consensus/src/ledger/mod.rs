@@ -99,15 +99,23 @@ impl Mailbox {
         self.marshal.get_block(Identifier::Height(Height::new(height))).await
     }
 
-    pub async fn block(&self, id: BlockId) -> Result<BlockFound, Refusal> {
+    pub async fn finalized(&self, height: u64) -> Result<Digested<Block>, Refusal> {
         let tip = self.shared.finalized_height();
+        if height > tip {
+            let detail = format!("no finalized block at height {height} yet; the last is {tip}");
+            return Err(Refusal::new(Reason::NotFound, detail));
+        }
+        // The certificate may be ahead of the archive by a moment.
+        self.finalized_block(height).await.ok_or_else(|| {
+            let detail = format!("block {height} is finalized but not on this node's disk yet");
+            Refusal::new(Reason::NotFound, detail).retry_after(50)
+        })
+    }
+
+    pub async fn block(&self, id: BlockId) -> Result<BlockFound, Refusal> {
         let height = match id {
-            BlockId::Latest => tip,
-            BlockId::Height(height) if height <= tip => height,
-            BlockId::Height(height) => {
-                let detail = format!("no finalized block at height {height} yet; the last is {tip}");
-                return Err(Refusal::new(Reason::NotFound, detail));
-            }
+            BlockId::Latest => self.shared.finalized_height(),
+            BlockId::Height(height) => height,
             BlockId::Digest(digest) => {
                 if let Some((block, rung)) = self.shared.unfinalized(&digest) {
                     return Ok(BlockFound { block, rung, certificate: None });
@@ -117,11 +125,7 @@ impl Mailbox {
                 found.ok_or_else(missing)?.0.get()
             }
         };
-        // The certificate may be ahead of the archive by a moment.
-        let Some(block) = self.finalized_block(height).await else {
-            let detail = format!("block {height} is finalized but not on this node's disk yet");
-            return Err(Refusal::new(Reason::NotFound, detail).retry_after(50));
-        };
+        let block = self.finalized(height).await?;
         let certificate = self.certificate(&block).await;
         Ok(BlockFound { block, rung: Rung::Finalized, certificate })
     }

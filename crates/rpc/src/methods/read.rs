@@ -59,14 +59,14 @@ pub async fn rollup_blocks(
     params: RollupBlocksParams,
 ) -> Result<RollupBlocksResult, Refusal> {
     let rollup = api.chain.rollup(&params.rollup)?.id();
-    let tip = api.client.live().finalized_height;
+    let tip = api.client.finalized_height();
     let limit = views::blocks_limit(params.limit, &api.limits);
     // In hex a payload takes two characters per byte.
     let bytes_max = api.limits.response_bytes_max / 4;
     let (mut bytes, mut blocks, mut next_height) = (0, Vec::new(), params.from_height);
     for height in (params.from_height..=tip).take(usize::try_from(limit).unwrap_or(usize::MAX)) {
-        let found = api.client.block(BlockId::Height(height)).await?;
-        if let Some(block) = views::rollup_block(rollup, &found.block) {
+        let block = api.client.finalized(height).await?;
+        if let Some(block) = views::rollup_block(rollup, &block) {
             bytes += block.payloads.iter().map(|payload| payload.0.len() + 64).sum::<usize>();
             blocks.push(block);
         }

@@ -126,7 +126,7 @@ async fn offer(api: &Api, caller: &Caller, units: Vec<Unit>, ack: Ack) -> Result
 
 /// As late as the chain allows; what a transaction is valid until when it does not say.
 fn latest(api: &Api) -> u64 {
-    api.client.live().finalized_height.saturating_add(api.chain.genesis.validity_blocks_max)
+    api.client.finalized_height().saturating_add(api.chain.genesis.validity_blocks_max)
 }
 
 fn unit(chain: &Chain, submission: Submission, latest: u64) -> Result<Unit, Refusal> {

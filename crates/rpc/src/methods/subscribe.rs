@@ -5,7 +5,6 @@ use crate::{
     api::{Api, Caller},
     pumps, session,
 };
-use baton_consensus::client::BlockId;
 use baton_types::{
     api::{Topic, UnsubscribeParams},
     receipt::Refusal,
@@ -33,17 +32,17 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
         Topic::Rollup { rollup, from_height } => {
             let rollup = api.chain.rollup(&rollup)?.id();
             let (client, reader) = (api.client.clone(), api.client.clone());
-            let now = client.live().finalized_height.saturating_add(1);
+            let now = client.finalized_height().saturating_add(1);
             // The genesis block has no segments.
             let from = from_height.unwrap_or(now).max(1);
             if from < now {
                 // Refuse at once what this node does not keep.
-                client.block(BlockId::Height(from)).await?;
+                client.finalized(from).await?;
             }
-            let tip = move || client.live().finalized_height;
+            let tip = move || client.finalized_height();
             let read = move |height| {
                 let client = reader.clone();
-                async move { client.block(BlockId::Height(height)).await }
+                async move { client.finalized(height).await }
             };
             session.subscribe(starts, |feed| pumps::rollup(feed, rollup, from, events, tip, read))
         }

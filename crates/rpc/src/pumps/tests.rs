@@ -63,9 +63,7 @@ async fn a_slow_subscriber_of_blocks_is_told_what_it_missed() {
     assert_eq!(connection.metrics.lagged.load(Relaxed), lagged);
 }
 
-fn found(block: Digested<Block>) -> BlockFound {
-    BlockFound { block, rung: Rung::Finalized, certificate: None }
-}
+
 
 fn pending() -> TransactionStatus {
     TransactionStatus {
@@ -110,7 +108,7 @@ async fn a_transaction_that_expires_says_why() {
     let (sender, events) = broadcast::channel(16);
     let mut connection = Connection::new(&Limits::default());
     connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), no_look_up));
-    let ended = |id| Event::Ended { id, rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
+    let ended = |id| Event::Ended { ids: [id].into(), rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
     emit(&sender, ended(id("other")));
     emit(&sender, ended(id("a")));
     connection.next().await;
@@ -155,7 +153,7 @@ async fn a_rollup_is_delivered_without_gaps() {
     let seen = tip.clone();
     connection.subscribe(|feed| {
         let tip = move || seen.load(Relaxed);
-        let read = move |height| async move { Ok(found(at(height))) };
+        let read = move |height| async move { Ok(at(height)) };
         rollup(feed, RollupId(1), 2, events, tip, read)
     });
     // More events than the ring holds; some are lost, none of the blocks.
@@ -193,7 +191,7 @@ async fn a_block_that_is_not_there_yet_is_asked_for_again() {
         async move {
             match first {
                 true => Err(Refusal::new(Reason::NotFound, "not yet")),
-                false => Ok(found(block(height, &[(1, &["a"])]))),
+                false => Ok(block(height, &[(1, &["a"])])),
             }
         }
     };
