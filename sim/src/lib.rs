@@ -17,4 +17,4 @@ pub mod load;
 pub mod scenario;
 pub mod witness;
 
-pub use scenario::{Action, Report, Scenario, run, run_twice};
+pub use scenario::{Action, Report, Scenario, run, run_twice, run_with};

@@ -75,6 +75,7 @@ pub fn run(scenario: &Scenario) -> Report {
     run_with(scenario, async |_| {})
 }
 
+/// As [`run`].
 pub fn run_with(scenario: &Scenario, after: impl AsyncFnOnce(&mut Cluster)) -> Report {
     let seed = seed(scenario);
     let config = deterministic::Config::new().with_seed(seed);

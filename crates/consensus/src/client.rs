@@ -83,6 +83,10 @@ pub struct Live {
     pub finalized_digest: Digest,
     /// When this node saw the last finalization, Unix ms; 0 before the first.
     pub finalized_time_ms: u64,
+    /// The highest height this node knows to be final; above `finalized_height` while it catches up.
+    pub tip_height: u64,
+    /// Whether this node holds a share of the key in this epoch.
+    pub voting: bool,
     /// Holders of the key in this epoch, in committee order.
     pub holders: Vec<PublicKey>,
     /// Last view of this epoch with a vote of each holder.

@@ -69,6 +69,9 @@ pub struct Config {
 /// A running node.
 pub struct Node {
     pub client: Client,
+    /// Whether [`Config::first_share`] is in the data directory now. A directory that has signed before
+    /// takes none.
+    pub share_imported: bool,
     /// Resolves when any part of the node has ended; the node is then of no use.
     pub handle: Handle<()>,
 }
@@ -240,7 +243,8 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
     let committee = Committee::new(
         genesis.members.iter().map(|m| Ok((m.identity()?, m.p2p))).collect::<Result<_, String>>().map_err(StartError::Genesis)?,
     );
-    let secrets = Secrets::open(context.child("secrets"), &prefix, first_share).await;
+    let secrets = Secrets::open(context.child("secrets"), &prefix, first_share.clone()).await;
+    let share_imported = first_share.is_some_and(|share| secrets.imported(&share));
     let (reshare_actor, reshare_mailbox): (_, ReshareMailbox) = reshare::Actor::new(
         context.child("reshare"),
         reshare::Config {
@@ -302,7 +306,7 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
         },
     );
 
-    let (deliveries, delivered) = ledger::deliveries();
+    let (deliveries, delivered) = ledger::deliveries(shared.clone());
     let reporters = Reporters::from((deliveries, Reporters::from((orchestrator_mailbox, reshare_mailbox))));
     let marshal_handle = marshal_actor.start(reporters, buffer, fetcher);
     let (ledger_mailbox, ledger_requests) = ledger::Mailbox::new(shared.clone(), marshal.clone());
@@ -331,10 +335,12 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
     let parts = [marshal_handle, ledger_handle, mempool_handle, reshare_handle, orchestrator_handle];
     // The parent of all tasks above: aborting it ends the node at once, as a crash would.
     let handle = context.spawn(move |_| async move {
-        let ended = Handle::select(parts).await;
-        error!(?ended, "a part of the node has ended");
+        // Ok when the node was told to stop.
+        if let Err(ended) = Handle::select(parts).await {
+            error!(?ended, "a part of the node has ended");
+        }
     });
-    Ok(Node { client, handle })
+    Ok(Node { client, share_imported, handle })
 }
 
 /// Where a member listens, from the genesis.

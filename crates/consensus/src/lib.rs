@@ -31,3 +31,4 @@ mod shared;
 
 pub use client::Client;
 pub use engine::{Config, Node, start};
+pub use epochs::{LogRefused, LogRules};

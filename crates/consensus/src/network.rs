@@ -1,8 +1,9 @@
 //! The links between members, by purpose, and what a transport must offer.
 //!
-//! Each purpose has its own channel with its own quota and its own bounded queues, so that bulk data
-//! can never stand before a vote. Quotas are per peer; messages to a peer over its quota are
-//! dropped by the transport and counted there.
+//! Each purpose has its own channel with its own quota and its own bounded queue at the receiver. On the
+//! way out the transport has two lanes per peer: votes and certificates go first, all else in the
+//! order it comes. So bulk data can never stand before a vote. Quotas are per peer; messages to
+//! a peer over its quota are dropped by the transport and counted there.
 
 use baton_types::{Directory, PublicKey};
 use commonware_glue::dkg::network::Manager;

@@ -30,6 +30,8 @@ const EVENTS_MAX: usize = 256;
 const SEEDS_MAX: usize = 64;
 /// Finalized blocks whose rung times are remembered.
 const TIMES_MAX: usize = 1_024;
+/// Finalized blocks kept in memory: the archive gets them a moment later than the certificate.
+const FINALIZED_MAX: usize = 64;
 /// Transactions that ended unordered whose end is remembered.
 const ENDED_MAX: usize = 65_536;
 
@@ -54,6 +56,9 @@ struct State {
     recent: Recent,
     tracked: BTreeMap<Digest, Tracked>,
     seeds: BTreeMap<Round, ParentSeed>,
+    /// Certified digests, for blocks that this node has not judged yet when their certificate comes.
+    certified: BTreeMap<Round, (Digest, Rung)>,
+    finalized: BTreeMap<u64, Digested<Block>>,
     times: BTreeMap<u64, Times>,
     ended: BTreeMap<TxId, (Rung, Reason)>,
     ended_order: VecDeque<TxId>,
@@ -75,6 +80,8 @@ impl Shared {
             finalized_height: 0,
             finalized_digest: block.digest(),
             finalized_time_ms: 0,
+            tip_height: 0,
+            voting: false,
             holders: Vec::new(),
             last_vote_view: Vec::new(),
             blocks_authored: BTreeMap::new(),
@@ -84,6 +91,8 @@ impl Shared {
             recent: Recent::new(genesis.validity_blocks_max, hash_key),
             tracked: BTreeMap::new(),
             seeds: BTreeMap::new(),
+            certified: BTreeMap::new(),
+            finalized: BTreeMap::new(),
             times: BTreeMap::new(),
             ended: BTreeMap::new(),
             ended_order: VecDeque::new(),
@@ -176,21 +185,36 @@ impl Shared {
     /// A block was built here, or found valid.
     pub fn proposed(&self, block: &Digested<Block>) {
         self.raise(block, Rung::Proposed);
+        self.catch_up(&block.digest());
     }
 
+    /// Events are sent under the lock, so that they come in the order of what they tell.
     fn raise(&self, block: &Digested<Block>, rung: Rung) {
         let now = self.now_ms();
-        let news = self.state.lock().track(block, rung, now);
-        if news {
+        let mut state = self.state.lock();
+        if state.track(block, rung, now) {
             let _ = self.events.send(Event::Block { rung, block: block.clone(), time_ms: now });
         }
     }
 
-    /// The first id of `block` that its ancestors ordered already. `connected` comes first.
-    pub fn repeated(&self, parent: &Digest, parent_height: Height, block: &Block) -> Option<TxId> {
+    /// What certificates already said of a block that this node has only now found valid.
+    fn catch_up(&self, digest: &Digest) {
+        let known = {
+            let state = self.state.lock();
+            state.certified.values().rev().find(|(certified, _)| certified == digest).map(|(_, rung)| *rung)
+        };
+        match known {
+            Some(Rung::Finalized) => self.finalize_to(digest),
+            Some(Rung::Notarized) => self.notarize(digest),
+            _ => {}
+        }
+    }
+
+    /// The first id of `block` that its ancestors ordered already; an outer none when they are not known.
+    pub fn repeated(&self, parent: &Digest, parent_height: Height, block: &Block) -> Option<Option<TxId>> {
         let state = self.state.lock();
         let ancestry = state.recent.ancestry(parent, parent_height.get())?;
-        block.ids().find(|id| ancestry.contains(id)).copied()
+        Some(block.ids().find(|id| ancestry.contains(id)).copied())
     }
 
     /// Whether a block on `parent` would have a transaction. `connected` comes first.
@@ -215,12 +239,19 @@ impl Shared {
 
     // ---- What consensus reports ----
 
-    pub fn enter_epoch(&self, epoch: Epoch, holders: Vec<PublicKey>) {
+    pub fn enter_epoch(&self, epoch: Epoch, holders: Vec<PublicKey>, voting: bool) {
         let mut state = self.state.lock();
+        state.live.voting = voting;
         state.live.epoch = epoch;
         state.live.view = 0;
         state.live.last_vote_view = vec![None; holders.len()];
         state.live.holders = holders;
+    }
+
+    /// A block at `height` is known to be final, here or elsewhere.
+    pub fn tip(&self, height: Height) {
+        let mut state = self.state.lock();
+        state.live.tip_height = state.live.tip_height.max(height.get());
     }
 
     pub fn vote(&self, round: Round, signer: usize) {
@@ -234,53 +265,60 @@ impl Shared {
     }
 
     pub fn notarized(&self, round: Round, digest: &Digest, seed: ParentSeed) {
-        let block = {
-            let mut state = self.state.lock();
-            state.certified(round, seed);
-            state.tracked.get(digest).map(|tracked| tracked.block.clone())
-        };
+        self.state.lock().certified(round, digest, Rung::Notarized, seed);
+        self.notarize(digest);
+        self.work.notify_waiters();
+    }
+
+    fn notarize(&self, digest: &Digest) {
+        let block = self.state.lock().tracked.get(digest).map(|tracked| tracked.block.clone());
         if let Some(block) = block {
             self.raise(&block, Rung::Notarized);
         }
-        self.work.notify_waiters();
     }
 
     /// A finalization certificate was seen. Blocks whose ancestry is known are final from here on;
     /// others become so when marshal delivers them.
     pub fn finalization(&self, round: Round, digest: &Digest, seed: ParentSeed) {
-        let path = {
-            let mut state = self.state.lock();
-            state.certified(round, seed);
-            state.path(digest)
-        };
+        self.state.lock().certified(round, digest, Rung::Finalized, seed);
+        self.finalize_to(digest);
+        self.work.notify_waiters();
+    }
+
+    fn finalize_to(&self, digest: &Digest) {
+        let path = self.state.lock().path(digest);
         for block in path {
             self.finalize(&block);
         }
-        self.work.notify_waiters();
     }
 
     /// A block is final. In order of height, from the certificate or from marshal, whichever is
     /// first; repeated calls have no effect.
     pub fn finalize(&self, block: &Digested<Block>) {
         let now = self.now_ms();
-        let mut events = Vec::new();
-        {
-            let mut state = self.state.lock();
-            let height = block.height().get();
-            if height != state.live.finalized_height + 1 {
-                return;
-            }
-            state.finalize(block, now);
-            events.push(Event::Block { rung: Rung::Finalized, block: block.clone(), time_ms: now });
-            let ids: Arc<[TxId]> = state.pool.expire(height).into();
-            if !ids.is_empty() {
-                ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
-                events.push(Event::Ended { ids, rung: Rung::Expired, reason: Reason::Expired, time_ms: now });
-            }
+        let mut state = self.state.lock();
+        let height = block.height().get();
+        if height != state.live.finalized_height + 1 {
+            return;
         }
-        for event in events {
-            let _ = self.events.send(event);
+        state.finalize(block, now);
+        let _ = self.events.send(Event::Block { rung: Rung::Finalized, block: block.clone(), time_ms: now });
+        let ids: Arc<[TxId]> = state.pool.expire(height).into();
+        if !ids.is_empty() {
+            ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
+            let _ = self.events.send(Event::Ended { ids, rung: Rung::Expired, reason: Reason::Expired, time_ms: now });
         }
+    }
+
+    /// A block that became final lately.
+    pub fn finalized(&self, height: u64) -> Option<Digested<Block>> {
+        self.state.lock().finalized.get(&height).cloned()
+    }
+
+    /// The parent of a block, if it is not final and known here.
+    pub fn unfinalized_parent(&self, block: &Digested<Block>) -> Option<Digested<Block>> {
+        let state = self.state.lock();
+        state.tracked.get(&block.inner().header().parent).map(|tracked| tracked.block.clone())
     }
 
     /// Puts back what a restart lost: ids of the last finalized blocks, oldest first.
@@ -397,10 +435,15 @@ impl State {
         }
     }
 
-    fn certified(&mut self, round: Round, seed: ParentSeed) {
+    fn certified(&mut self, round: Round, digest: &Digest, rung: Rung, seed: ParentSeed) {
         self.seeds.insert(round, seed);
+        let known = self.certified.entry(round).or_insert((*digest, rung));
+        known.1 = known.1.max(rung);
         while self.seeds.len() > SEEDS_MAX {
             self.seeds.pop_first();
+        }
+        while self.certified.len() > SEEDS_MAX {
+            self.certified.pop_first();
         }
         if round.epoch() == self.live.epoch {
             self.live.view = self.live.view.max(round.view().get());
@@ -424,6 +467,10 @@ impl State {
         let header = block.inner().header();
         let mut times = self.tracked.get(&block.digest()).map(|tracked| tracked.times).unwrap_or_default();
         times[2] = now;
+        self.finalized.insert(header.height, block.clone());
+        while self.finalized.len() > FINALIZED_MAX {
+            self.finalized.pop_first();
+        }
         self.times.insert(header.height, times);
         while self.times.len() > TIMES_MAX {
             self.times.pop_first();
@@ -434,6 +481,7 @@ impl State {
         live.finalized_height = header.height;
         live.finalized_digest = block.digest();
         live.finalized_time_ms = now;
+        live.tip_height = live.tip_height.max(header.height);
         *live.blocks_authored.entry(header.author.clone()).or_default() += 1;
         let height = header.height;
         self.tracked.retain(|_, tracked| tracked.block.height().get() > height);

@@ -4,6 +4,8 @@ use baton_consensus::client::Live;
 use baton_rpc::Health;
 use baton_types::PublicKey;
 
+/// A node this many blocks behind what it knows to be final is catching up.
+const LAG_BLOCKS: u64 = 32;
 /// Finality may pause for a few view timeouts; longer, the node is not ready.
 const PAUSE_TIMEOUTS: u64 = 6;
 
@@ -22,8 +24,21 @@ pub fn judge(live: &Live, me: &PublicKey, now_ms: u64, leader_timeout_ms: u64) -
             live.view
         ));
     }
+    let behind = live.tip_height.saturating_sub(live.finalized_height);
+    if behind > LAG_BLOCKS {
+        return Health::not_ready(format!(
+            "catching up: {behind} blocks behind, at height {} of {}",
+            live.finalized_height, live.tip_height
+        ));
+    }
     if !live.holders.contains(me) {
         return Health::not_ready(format!("not a member of epoch {}: following only", live.epoch.get()));
+    }
+    if !live.voting {
+        return Health::not_ready(format!(
+            "no share of the key in epoch {}: following, not voting, until a reshare gives it one",
+            live.epoch.get()
+        ));
     }
     Health::ready()
 }
@@ -42,6 +57,8 @@ mod tests {
             finalized_height: 9,
             finalized_digest: EMPTY,
             finalized_time_ms,
+            tip_height: 9,
+            voting: true,
             last_vote_view: vec![None; holders.len()],
             holders,
             blocks_authored: BTreeMap::new(),
@@ -62,5 +79,7 @@ mod tests {
         check(live(vec![me.clone()], 0), Some("waiting for 2f+1"));
         check(live(vec![me.clone()], 90_000), Some("nothing finalized for 10000 ms"));
         check(live(vec![], 99_000), Some("not a member of epoch 3"));
+        check(Live { voting: false, ..live(vec![me.clone()], 99_000) }, Some("no share of the key in epoch 3"));
+        check(Live { tip_height: 50, ..live(vec![me.clone()], 99_000) }, Some("41 blocks behind"));
     }
 }

@@ -15,6 +15,8 @@ use commonware_utils::NZUsize;
 use eyre::{Result, WrapErr as _, bail, eyre};
 use std::{
     fs::{self, File, TryLockError},
+    io::{ErrorKind, Write as _},
+    os::unix::fs::DirBuilderExt as _,
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -69,7 +71,12 @@ fn init_logging(config: &NodeConfig) {
 
 /// One data directory, one process.
 fn lock_data_dir(dir: &Path) -> Result<File> {
-    fs::create_dir_all(dir).wrap_err_with(|| format!("creating the data directory {}", dir.display()))?;
+    // It will hold shares of the key: for this user only.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .wrap_err_with(|| format!("creating the data directory {}", dir.display()))?;
     let path = dir.join("LOCK");
     let file = File::create(&path).wrap_err_with(|| format!("creating {}", path.display()))?;
     match file.try_lock() {
@@ -92,7 +99,15 @@ fn check_same_chain(dir: &Path, genesis: &Genesis) -> Result<()> {
             dir.display(),
             known.trim()
         ),
-        Err(_) => fs::write(&path, format!("{chain}\n")).wrap_err_with(|| format!("writing {}", path.display())),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Whole or not at all: an empty file would lock the directory's owner out.
+            let fresh = dir.join("CHAIN.new");
+            File::create(&fresh)
+                .and_then(|mut file| writeln!(file, "{chain}").and_then(|()| file.sync_all()))
+                .and_then(|()| fs::rename(&fresh, &path))
+                .wrap_err_with(|| format!("writing {}", path.display()))
+        }
+        Err(error) => Err(error).wrap_err_with(|| format!("reading {}", path.display())),
     }
 }
 
@@ -151,9 +166,11 @@ async fn serve(
         &mut network,
     )
     .await?;
-    if let Some(share) = share {
-        // It is in the data directory now. Left behind, it could be imported into a wiped one.
-        share.imported()?;
+    match share {
+        // Left behind, it could be imported into a wiped directory.
+        Some(share) if node.share_imported => share.imported()?,
+        Some(_) => warn!("the share in the keys directory was not imported: this data directory has voted before"),
+        None => {}
     }
     let network = network.start();
     info!(index, identity = %me, p2p = %config.p2p.listen, rpc = %config.rpc.listen, "node started");
@@ -250,7 +267,11 @@ async fn serve_http(
     stopping: watch::Receiver<bool>,
 ) {
     let api_metrics = api.clone();
-    let text = Arc::new(move || format!("{}{}", metrics.encode(), api_metrics.metrics_text()));
+    // One document: the end marker of the first part would hide the second.
+    let text = Arc::new(move || {
+        let node = metrics.encode();
+        format!("{}{}", node.trim_end_matches("# EOF\n"), api_metrics.metrics_text())
+    });
     let stopped = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|stop| *stop).await;
     };

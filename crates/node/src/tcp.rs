@@ -46,7 +46,8 @@ impl Tcp {
             max_handshake_age: Duration::from_secs(10),
             version: sake::Version::V1,
         };
-        // Members are known by key and often share private networks, so addresses prove nothing.
+        // Members often share private networks, so private addresses are allowed. The source address of
+        // a connection must still be the member's: behind address translation, set `p2p.peers`.
         let config = lookup::Config::local(
             Cups::new(sake, cups::Version::V1),
             &domain::p2p(chain),
@@ -120,3 +121,6 @@ impl Manager for Peers {
         self.inner.track(epoch, peers, &directory)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -23,6 +23,7 @@
 
 mod verify;
 
+use verify::Refused;
 use crate::{
     aliases::{Marshal, Runtime},
     epochs::LogRules,
@@ -49,6 +50,8 @@ use futures::StreamExt as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tracing::{debug, warn};
 
+/// Unfinalized ancestors a block may have for this node to build on it or to judge it.
+const ANCESTORS_MAX: u64 = 256;
 /// Epoch descriptions kept in memory.
 const INFOS_MAX: usize = 4;
 
@@ -87,15 +90,22 @@ impl Application {
         Some(info)
     }
 
-    /// Learns the ids of `block` and its ancestors, down to what is finalized.
+    /// Learns the ids of `block` and its ancestors, down to what is finalized. None when this node is too
+    /// far behind to judge: backfill brings it up faster than walking the chain backwards would.
     async fn connect(&self, block: &Digested<Block>, ancestry: &mut impl Ancestry<Block>) -> Option<()> {
+        if block.height().get() > self.shared.finalized_height() + ANCESTORS_MAX {
+            return None;
+        }
         let mut next = block.clone();
         while !self.shared.connected(&block.digest(), block.height()) {
             self.shared.connect(&next);
             if self.shared.connected(&block.digest(), block.height()) {
                 break;
             }
-            next = ancestry.next().await?;
+            next = match self.shared.unfinalized_parent(&next) {
+                Some(parent) => parent,
+                None => missing_ancestor(ancestry, &next).await?,
+            };
         }
         Some(())
     }
@@ -179,6 +189,16 @@ impl Application {
     }
 }
 
+/// The parent of `child`, from a stream of ancestors that may start above it.
+async fn missing_ancestor(ancestry: &mut impl Ancestry<Block>, child: &Digested<Block>) -> Option<Digested<Block>> {
+    loop {
+        let block = ancestry.next().await?;
+        if block.height() < child.height() {
+            return Some(block);
+        }
+    }
+}
+
 /// Sleeps until this node's clock shows `ms`.
 async fn sleep_until<E: Runtime>(rt: &E, shared: &Shared, ms: u64) {
     let ahead = ms.saturating_sub(shared.now_ms());
@@ -227,24 +247,34 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
 
     async fn verify(&mut self, (rt, context): (E, Context), ancestry: impl Ancestry<Block>) -> bool {
         let mut ancestry = ancestry;
-        let Some(block) = ancestry.next().await else { return false };
-        let Some(parent) = ancestry.next().await else { return false };
-        if let Err(refused) = self.check(&context, &block, &parent).await {
-            warn!(
-                height = block.height().get(),
-                view = context.round.view().get(),
-                author = %block.inner().header().author,
-                %refused,
-                "refusing to vote for a block"
-            );
-            return false;
+        let (Some(block), Some(parent)) = (ancestry.next().await, ancestry.next().await) else {
+            return abstain().await;
+        };
+        match self.check(&context, &block, &parent).await {
+            Ok(()) => {}
+            // A boundary block this node lacks: not the proposer's fault.
+            Err(Refused::UnknownEpoch) => return abstain().await,
+            Err(refused) => {
+                warn!(
+                    height = block.height().get(),
+                    view = context.round.view().get(),
+                    author = %block.inner().header().author,
+                    %refused,
+                    "refusing to vote for a block"
+                );
+                return false;
+            }
         }
         if self.connect(&parent, &mut ancestry).await.is_none() {
-            return false;
+            return abstain().await;
         }
-        if let Some(id) = self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
-            warn!(height = block.height().get(), %id, "refusing to vote for a block that repeats a transaction");
-            return false;
+        match self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
+            None => return abstain().await,
+            Some(Some(id)) => {
+                warn!(height = block.height().get(), %id, "refusing to vote for a block that repeats a transaction");
+                return false;
+            }
+            Some(None) => {}
         }
         let timestamp_ms = block.inner().header().timestamp_ms;
         let ahead = timestamp_ms.saturating_sub(self.shared.now_ms());
@@ -255,4 +285,9 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
         self.shared.proposed(&block);
         true
     }
+}
+
+/// No verdict: what this node lacks may still come, and the view's timeout decides.
+async fn abstain() -> bool {
+    std::future::pending().await
 }

@@ -19,6 +19,6 @@ mod schemes;
 mod secrets;
 
 pub(crate) use committee::Committee;
-pub(crate) use logs::{LogRefused, LogRules};
+pub use logs::{LogRefused, LogRules};
 pub(crate) use schemes::{SchemeRegistrar, Schemes};
 pub(crate) use secrets::Secrets;

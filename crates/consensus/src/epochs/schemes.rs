@@ -42,6 +42,7 @@ impl Registrar for SchemeRegistrar {
 
     async fn register(&self, epoch: Epoch, info: SchemeInfo<MinSig, PublicKey>) {
         let namespace = &self.namespace;
+        let voting = matches!(info, SchemeInfo::Signer { .. });
         let (scheme, holders) = match info {
             SchemeInfo::Verifier { participants, sharing } => {
                 info!(epoch = epoch.get(), "not a member in this epoch: following");
@@ -60,7 +61,7 @@ impl Registrar for SchemeRegistrar {
                 (scheme, participants)
             }
         };
-        self.shared.enter_epoch(epoch, holders.iter().cloned().collect());
+        self.shared.enter_epoch(epoch, holders.iter().cloned().collect(), voting);
         let mut schemes = self.schemes.0.lock();
         schemes.insert(epoch, Arc::new(scheme));
         while schemes.len() > EPOCHS_KEPT {

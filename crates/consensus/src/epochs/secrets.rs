@@ -54,38 +54,40 @@ impl<E: Runtime> Secrets<E> {
     /// Opens the store. `first_share` is imported only into a data directory that never signed.
     pub async fn open(context: E, prefix: &str, first_share: Option<Share>) -> Self {
         let mut store = open_store(context.child("secrets"), format!("{prefix}-secrets")).await;
-        let mut votes = open_store(context.child("votes_marker"), format!("{prefix}-votes-marker")).await;
+        let votes = open_store(context.child("votes_marker"), format!("{prefix}-orchestrator-marker")).await;
         let marker = key(Kind::Marker, Epoch::zero(), &[]);
+        let mut fresh = [0u8; 32];
+        context.child("marker_rng").fill_bytes(&mut fresh);
+        let fresh = fresh.to_vec();
         match (store.get(&marker), votes.get(&marker)) {
             (Some(ours), Some(theirs)) if ours == theirs => {}
-            (None, None) => {
-                let mut fresh = [0u8; 32];
-                let mut rng = context.child("marker_rng");
-                rng.fill_bytes(&mut fresh);
+            // Also after a crash between the two writes below. The vote journal is whole, so a share is safe.
+            (None, known) if known.is_none() || first_share.is_some() => {
+                let value = known.cloned().unwrap_or(fresh);
+                drop(votes.put_sync(marker.clone(), value.clone()).await.expect("the disk takes writes"));
                 if let Some(share) = first_share {
                     store.put(key(Kind::Share, Epoch::zero(), &[]), share.encode().to_vec());
                 }
-                // The vote journal's marker first: a crash in between leaves a node that does not sign.
-                drop(votes.put_sync(marker.clone(), fresh.to_vec()).await.expect("the disk takes writes"));
-                store = store.put_sync(marker, fresh.to_vec()).await.expect("the disk takes writes");
+                store = store.put_sync(marker, value).await.expect("the disk takes writes");
             }
             (ours, theirs) => {
                 error!(
                     secrets = ours.is_some(),
                     vote_journal = theirs.is_some(),
                     "secrets and vote journal do not belong together: forgetting the shares; this node \
-                     follows without voting until the next reshare gives it a fresh one"
+                     follows without voting until a reshare gives it a fresh one"
                 );
-                let value = theirs.cloned().unwrap_or_else(|| vec![0; 32]);
-                if theirs.is_none() {
-                    votes.put(marker.clone(), value.clone());
-                    drop(votes.sync().await.expect("the disk takes writes"));
-                }
+                drop(votes.put_sync(marker.clone(), fresh.clone()).await.expect("the disk takes writes"));
                 store.clear();
-                store = store.put_sync(marker, value).await.expect("the disk takes writes");
+                store = store.put_sync(marker, fresh).await.expect("the disk takes writes");
             }
         }
         Self { store: Some(store) }
+    }
+
+    /// Whether `share` is the one held for epoch 0.
+    pub fn imported(&self, share: &Share) -> bool {
+        self.get::<Share>(&key(Kind::Share, Epoch::zero(), &[])).as_ref() == Some(share)
     }
 
     async fn put(&mut self, key: Key, value: Vec<u8>) {
@@ -135,3 +137,6 @@ impl<E: Runtime> SecretStore for Secrets<E> {
         self.store = Some(store.sync().await.expect("secrets can be written"));
     }
 }
+
+#[cfg(test)]
+mod tests;

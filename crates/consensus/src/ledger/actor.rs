@@ -29,24 +29,27 @@ const SYNC: Duration = Duration::from_secs(5);
 
 /// Receives finalized blocks from marshal.
 #[derive(Clone)]
-pub struct Deliveries(mpsc::Sender<Update<Block>>);
+pub struct Deliveries {
+    shared: Arc<Shared>,
+    sender: mpsc::Sender<Update<Block>>,
+}
 
 impl Reporter for Deliveries {
     type Activity = Update<Block>;
 
     fn report(&mut self, update: Self::Activity) -> Feedback {
-        if let Update::Block(..) = update
-            && self.0.try_send(update).is_err()
-        {
-            return Feedback::Closed;
+        match update {
+            Update::Tip(_, height, _) => self.shared.tip(height),
+            Update::Block(..) if self.sender.try_send(update).is_err() => return Feedback::Closed,
+            Update::Block(..) => {}
         }
         Feedback::Ok
     }
 }
 
-pub fn deliveries() -> (Deliveries, mpsc::Receiver<Update<Block>>) {
+pub fn deliveries(shared: Arc<Shared>) -> (Deliveries, mpsc::Receiver<Update<Block>>) {
     let (sender, receiver) = mpsc::channel(DELIVERED_MAX);
-    (Deliveries(sender), receiver)
+    (Deliveries { shared, sender }, receiver)
 }
 
 pub struct Actor<E: Runtime> {
@@ -54,6 +57,9 @@ pub struct Actor<E: Runtime> {
     shared: Arc<Shared>,
     history: Option<History<E>>,
     index: Index<E>,
+    /// Prefix of the vote journals' partitions, one per epoch.
+    votes: String,
+    epoch: u64,
 }
 
 impl<E: Runtime> Actor<E> {
@@ -71,7 +77,8 @@ impl<E: Runtime> Actor<E> {
         let history =
             History::init(context.child("history"), &merkle::hasher(), config).await.expect("the history is readable");
         let index = Index::open(context.child("index"), format!("{prefix}-index")).await;
-        let mut actor = Self { context, shared, history: Some(history), index };
+        let votes = format!("{prefix}-orchestrator_consensus_");
+        let mut actor = Self { context, shared, history: Some(history), index, votes, epoch: 0 };
         actor.catch_up(marshal).await;
         actor
     }
@@ -122,26 +129,44 @@ impl<E: Runtime> Actor<E> {
     }
 
     async fn run(&mut self, mut deliveries: mpsc::Receiver<Update<Block>>, mut requests: mpsc::Receiver<Request>) {
-        let mut deadline = self.context.current() + SYNC;
+        let mut due = self.context.current() + SYNC;
         loop {
-            let sync = self.context.sleep_until(deadline);
+            // Asked for by the clock, because under load there is always something else to do.
+            if self.context.current() >= due {
+                let history = self.history.take().expect("a write that fails stops the process");
+                self.history = Some(history.sync().await.expect("the disk takes writes"));
+                due = self.context.current() + SYNC;
+            }
+            if let Ok(request) = requests.try_recv() {
+                self.answer(request).await;
+            }
+            let sync = self.context.sleep_until(due);
             select! {
                 update = deliveries.recv() => {
                     let Some(Update::Block(block, acknowledgement)) = update else { return };
                     self.shared.finalize(&block);
                     self.record(&block).await;
+                    self.forget_votes(block.inner().header().epoch).await;
                     acknowledgement.acknowledge();
                 },
                 request = requests.recv() => {
                     let Some(request) = request else { return };
                     self.answer(request).await;
                 },
-                _ = sync => {
-                    let history = self.history.take().expect("a write that fails stops the process");
-                    self.history = Some(history.sync().await.expect("the disk takes writes"));
-                    deadline = self.context.current() + SYNC;
-                },
+                _ = sync => {},
             }
+        }
+    }
+
+    /// Removes the vote journal of an epoch that nobody votes in any more; the library leaves it.
+    async fn forget_votes(&mut self, epoch: u64) {
+        if epoch <= self.epoch {
+            return;
+        }
+        self.epoch = epoch;
+        if let Some(past) = epoch.checked_sub(2) {
+            // There is none when this node was away.
+            let _ = self.context.remove(&format!("{}{past}", self.votes), None).await;
         }
     }
 

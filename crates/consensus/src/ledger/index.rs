@@ -321,3 +321,6 @@ impl<'a, E: Runtime> Cursor<'a, E> {
         self.buffer.next()
     }
 }
+
+#[cfg(test)]
+mod tests;

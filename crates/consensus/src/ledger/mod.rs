@@ -30,10 +30,12 @@ use commonware_consensus::marshal::Identifier;
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_storage::merkle::mmr;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Queries waiting for the actor; callers beyond wait their turn.
 const QUEUE_MAX: usize = 1_024;
+/// Archived blocks read at once on behalf of clients.
+const READS_MAX: usize = 2;
 /// Blocks looked through for the next certificate after a block without one of its own.
 const CERTIFICATE_DISTANCE_MAX: u64 = 1_024;
 
@@ -49,6 +51,8 @@ pub struct Mailbox {
     shared: Arc<Shared>,
     marshal: Marshal,
     sender: mpsc::Sender<Request>,
+    /// Reads of archived blocks in progress, for all clients together.
+    reads: Arc<Semaphore>,
 }
 
 fn stopped<E>(_: E) -> Refusal {
@@ -58,7 +62,7 @@ fn stopped<E>(_: E) -> Refusal {
 impl Mailbox {
     pub(crate) fn new(shared: Arc<Shared>, marshal: Marshal) -> (Self, mpsc::Receiver<Request>) {
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
-        (Self { shared, marshal, sender }, receiver)
+        (Self { shared, marshal, sender, reads: Arc::new(Semaphore::new(READS_MAX)) }, receiver)
     }
 
     pub async fn transaction(&self, id: TxId) -> Result<TransactionStatus, Refusal> {
@@ -96,6 +100,11 @@ impl Mailbox {
     }
 
     async fn finalized_block(&self, height: u64) -> Option<Digested<Block>> {
+        if let Some(block) = self.shared.finalized(height) {
+            return Some(block);
+        }
+        // The task that decodes it also serves consensus.
+        let _turn = self.reads.acquire().await.ok()?;
         self.marshal.get_block(Identifier::Height(Height::new(height))).await
     }
 
@@ -161,18 +170,20 @@ impl Mailbox {
     }
 
     async fn next_certified(&self, block: Digested<Block>) -> Result<(Digested<Block>, Finalization), Refusal> {
-        let first = block.inner().header().height;
-        let mut block = Some(block);
-        let mut height = first;
-        while let Some(candidate) = block {
+        if let Some(certificate) = self.certificate(&block).await {
+            return Ok((block, certificate));
+        }
+        let first = block.inner().header().height + 1;
+        let last = self.shared.finalized_height().min(first + CERTIFICATE_DISTANCE_MAX);
+        for height in first..=last {
+            // The block only where there is a certificate: most of the work is in the former.
+            if self.marshal.get_finalization(Height::new(height)).await.is_none() {
+                continue;
+            }
+            let Some(candidate) = self.finalized_block(height).await else { continue };
             if let Some(certificate) = self.certificate(&candidate).await {
                 return Ok((candidate, certificate));
             }
-            height += 1;
-            if height > first + CERTIFICATE_DISTANCE_MAX {
-                break;
-            }
-            block = self.finalized_block(height).await;
         }
         Err(Refusal::new(Reason::NotReady, "no certificate at or after that block here yet").retry_after(500))
     }

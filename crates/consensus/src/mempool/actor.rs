@@ -9,25 +9,32 @@ use baton_types::{BlockLimits, PublicKey, TxId, api::Ack, receipt::{Reason, Rung
 use commonware_codec::{Decode as _, Encode as _};
 use commonware_macros::select;
 use commonware_p2p::{Receiver, Recipients, Sender};
-use commonware_runtime::{Handle, buffer::paged::CacheRef, telemetry::metrics::{Counter, MetricsExt as _}};
+use commonware_runtime::{IoBuf, Handle, buffer::paged::CacheRef, telemetry::metrics::{Counter, MetricsExt as _}};
+use futures::FutureExt as _;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, info};
 
 /// Requests taken into one group.
 const GROUP_MAX: usize = 1_024;
+/// Messages of other members taken into one group.
+const HEARD_MAX: usize = 64;
+/// New units go to the other members at most this often, unless there are many.
+const GOSSIP_INTERVAL: Duration = Duration::from_millis(5);
+/// So many bytes do not wait.
+const GOSSIP_BYTES: usize = 64 * 1024;
 /// Own units are gossiped again after this long in the pool.
 const REPEAT_MS: u64 = 2_000;
-/// Payload gossiped again per second.
-const REPEAT_BYTES_MAX: usize = 1024 * 1024;
+/// Payload gossiped again per tick.
+const REPEAT_BYTES_MAX: usize = 512 * 1024;
 /// How long a submitter waits for 2f+1 journals before it gets a `pending` receipt.
 const ACK_MS: u64 = 5_000;
-/// Submitters waiting for acknowledgements.
-const WAITING_MAX: usize = 16_384;
+/// Groups of submitters waiting for acknowledgements.
+const WAITING_MAX: usize = 4_096;
 const TICK: Duration = Duration::from_millis(250);
 
 pub struct Config {
@@ -46,64 +53,79 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
     network: S,
     journal: Journal<E>,
     next_number: u64,
+    outbox: Outbox,
+    last_gossip: SystemTime,
     waiting: BTreeMap<u64, Waiting>,
     /// Own units since their last gossip, oldest first.
     repeats: VecDeque<(u64, Waits)>,
     bad_messages: Counter,
     refused: Counter,
+    unsent: Counter,
+}
+
+/// What is to be gossiped next.
+#[derive(Default)]
+struct Outbox {
+    plain: Vec<Arc<Unit>>,
+    /// From submitters that want acknowledgements.
+    wanted: Vec<Arc<Unit>>,
+    wanting: Vec<Wanting>,
+    bytes: usize,
 }
 
 /// A submitter that wants more than this node's journal.
-struct Waiting {
-    deadline_ms: u64,
-    /// Messages the request was cut into; a member's word counts when it has acknowledged all.
-    messages: usize,
-    from: BTreeMap<PublicKey, usize>,
+struct Wanting {
     ids: Vec<TxId>,
     reply: oneshot::Sender<Rung>,
+}
+
+/// Submitters whose units went out together.
+struct Waiting {
+    deadline_ms: u64,
+    /// Messages they were cut into; a member's word counts when it has acknowledged all.
+    messages: usize,
+    from: BTreeMap<PublicKey, usize>,
+    submitters: Vec<Wanting>,
 }
 
 impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     /// Opens the journal and puts what it holds back into the pool.
     pub async fn open(context: E, config: Config, shared: Arc<Shared>, network: S) -> Self {
-        let (journal, records) =
-            Journal::open(context.child("journal"), config.partition, config.limits, config.page_cache).await;
-        let mut actor = Self {
+        let mut repeats = VecDeque::new();
+        let mut restored = 0;
+        let restore = |batch: Batch| {
+            let back = restore(&shared, &batch);
+            restored += back.len();
+            repeats.extend(back.into_iter().map(|waits| (0, waits)));
+        };
+        let journal = Journal::open(
+            context.child("journal"),
+            config.partition,
+            config.limits,
+            config.page_cache,
+            restore,
+        )
+        .await;
+        if restored > 0 {
+            info!(units = restored, "transactions restored from the mempool journal");
+        }
+        Self {
             bad_messages: context.counter("bad_messages", "messages that did not decode"),
             refused: context.counter("refused", "units of other members that the pool refused"),
-            context,
-            shared,
+            unsent: context.counter("unsent", "messages that the transport took for nobody"),
             limits: config.limits,
             acks_needed: config.acks_needed,
             network,
             journal,
             // Numbers of an earlier run must not match acknowledgements of this one.
-            next_number: 0,
+            next_number: shared.now_ms() << 20,
+            outbox: Outbox::default(),
+            last_gossip: SystemTime::UNIX_EPOCH,
             waiting: BTreeMap::new(),
-            repeats: VecDeque::new(),
-        };
-        actor.next_number = actor.shared.now_ms() << 20;
-        let restored: usize = records.into_iter().map(|batch| actor.restore(batch)).sum();
-        if restored > 0 {
-            info!(transactions = restored, "transactions restored from the mempool journal");
+            repeats,
+            shared,
+            context,
         }
-        actor
-    }
-
-    /// Returns how many units are back in the pool.
-    fn restore(&mut self, batch: Batch) -> usize {
-        let tip = self.shared.finalized_height();
-        let checked: Vec<_> = batch
-            .0
-            .iter()
-            .filter_map(|unit| Pool::check(&self.shared.rules, Unit::clone(unit), tip).ok())
-            .collect();
-        let units: Vec<_> = checked.iter().map(|unit| (unit.unit(), unit.ids_shared())).collect();
-        let outcomes = self.shared.admit(checked, &Source::Peer);
-        let back: Vec<_> = units.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).collect();
-        let count = back.len();
-        self.repeats.extend(back.into_iter().map(|(waits, _)| (0, waits)));
-        count
     }
 
     pub fn start<R>(mut self, requests: mpsc::Receiver<Accepted>, network: R) -> Handle<()>
@@ -115,72 +137,78 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     }
 
     async fn run(&mut self, mut requests: mpsc::Receiver<Accepted>, mut network: impl Receiver<PublicKey = PublicKey>) {
+        let mut due = self.context.current() + TICK;
         let mut group = Vec::new();
+        let mut own_first = false;
         loop {
-            let tick = self.context.sleep(TICK);
-            select! {
-                taken = requests.recv_many(&mut group, GROUP_MAX) => {
-                    if taken == 0 {
-                        return;
+            let now = self.context.current();
+            if now >= due {
+                self.tick().await;
+                due = now + TICK;
+            }
+            if self.gossip_due(now) {
+                self.flush();
+            }
+            let wake = if self.outbox.is_empty() { due } else { due.min(self.last_gossip + GOSSIP_INTERVAL) };
+            let wake = self.context.sleep_until(wake);
+            // `select!` takes the first arm that is ready: each side goes first in turn, so that neither
+            // can starve the other.
+            own_first = !own_first;
+            let heard = if own_first {
+                select! {
+                    _ = requests.recv_many(&mut group, GROUP_MAX) => None,
+                    message = network.recv() => Some(message),
+                    _ = wake => continue,
+                }
+            } else {
+                select! {
+                    message = network.recv() => Some(message),
+                    _ = requests.recv_many(&mut group, GROUP_MAX) => None,
+                    _ = wake => continue,
+                }
+            };
+            match heard {
+                Some(Ok(first)) => {
+                    let mut messages = vec![first];
+                    while messages.len() < HEARD_MAX
+                        && let Some(Ok(message)) = network.recv().now_or_never()
+                    {
+                        messages.push(message);
                     }
-                    self.accept(std::mem::take(&mut group)).await;
-                },
-                message = network.recv() => {
-                    let Ok((peer, message)) = message else { return };
-                    match Message::decode_cfg(message, &self.limits) {
-                        Ok(message) => self.hear(peer, message).await,
-                        Err(error) => {
-                            self.bad_messages.inc();
-                            debug!(%peer, %error, "undecodable mempool message");
-                        }
-                    }
-                },
-                _ = tick => self.tick().await,
+                    self.hear(messages).await;
+                }
+                Some(Err(_)) => return,
+                None if group.is_empty() => return,
+                None => self.accept(std::mem::take(&mut group)).await,
             }
         }
     }
 
-    /// Gossips and journals a group of requests, then answers them.
+    /// Journals a group of requests and answers those that want no more; their units go to the outbox.
     async fn accept(&mut self, group: Vec<Accepted>) {
         let now = self.shared.now_ms();
-        let (wanting, plain): (Vec<_>, Vec<_>) =
-            group.into_iter().partition(|request| request.ack == Ack::Replicated && self.acks_needed > 0);
-        let mut records = batches(plain.iter().flat_map(units));
-        for batch in &records {
-            let number = self.number();
-            self.gossip(number, batch.clone(), false);
-        }
-        for request in plain.iter().chain(&wanting) {
+        let records = batches(group.iter().flat_map(|request| request.units.iter().map(|(unit, _)| unit.clone())));
+        let mut answers = Vec::new();
+        for request in group {
             self.repeats.extend(request.units.iter().map(|waits| (now, waits.clone())));
-        }
-        let mut numbered = Vec::new();
-        for request in wanting {
-            let own = batches(units(&request));
-            let number = self.number();
-            for batch in &own {
-                self.gossip(number, batch.clone(), true);
+            self.outbox.bytes += request.units.iter().map(|(unit, _)| unit.bytes()).sum::<usize>();
+            let units = request.units.into_iter().map(|(unit, _)| unit);
+            let wanting = Wanting { ids: request.ids, reply: request.reply };
+            if request.ack == Ack::Replicated && self.acks_needed > 0 {
+                self.outbox.wanted.extend(units);
+                self.outbox.wanting.push(wanting);
+            } else {
+                self.outbox.plain.extend(units);
+                answers.push(wanting);
             }
-            numbered.push((number, own.len(), request));
-            records.extend(own);
+        }
+        if self.gossip_due(self.context.current()) {
+            self.flush();
         }
         self.journal.append(&records).await;
-        for request in plain {
-            let rung = if self.acks_needed == 0 { self.replicated(&request.ids) } else { Rung::Pending };
-            let _ = request.reply.send(rung);
-        }
-        for (number, messages, request) in numbered {
-            if self.waiting.len() >= WAITING_MAX {
-                let _ = request.reply.send(Rung::Pending);
-                continue;
-            }
-            let waiting = Waiting {
-                deadline_ms: now + ACK_MS,
-                messages,
-                from: BTreeMap::new(),
-                ids: request.ids,
-                reply: request.reply,
-            };
-            self.waiting.insert(number, waiting);
+        for Wanting { ids, reply } in answers {
+            let rung = if self.acks_needed == 0 { self.replicated(&ids) } else { Rung::Pending };
+            let _ = reply.send(rung);
         }
     }
 
@@ -189,25 +217,81 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         Rung::Replicated
     }
 
-    fn number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
+    fn gossip_due(&self, now: SystemTime) -> bool {
+        !self.outbox.is_empty()
+            && (self.outbox.bytes >= GOSSIP_BYTES || now >= self.last_gossip + GOSSIP_INTERVAL)
     }
 
-    fn gossip(&mut self, number: u64, batch: Batch, ack: bool) {
-        let message = Message::Units { number, ack, batch };
-        self.network.send(Recipients::All, message.encode(), false);
-    }
-
-    async fn hear(&mut self, peer: PublicKey, message: Message) {
-        match message {
-            Message::Units { number, ack, batch } => self.take(peer, number, ack, batch).await,
-            Message::Ack { number } => self.acknowledged(peer, number),
+    fn flush(&mut self) {
+        let outbox = std::mem::take(&mut self.outbox);
+        self.last_gossip = self.context.current();
+        self.gossip(batches(outbox.plain), false);
+        if outbox.wanting.is_empty() {
+            return;
+        }
+        let messages = batches(outbox.wanted);
+        let waiting = Waiting {
+            deadline_ms: self.shared.now_ms() + ACK_MS,
+            messages: messages.len(),
+            from: BTreeMap::new(),
+            submitters: outbox.wanting,
+        };
+        let number = self.gossip(messages, true);
+        self.waiting.insert(number, waiting);
+        if self.waiting.len() > WAITING_MAX
+            && let Some((_, oldest)) = self.waiting.pop_first()
+        {
+            oldest.answer(Rung::Pending);
         }
     }
 
-    /// Another member's units. Only an honest batch is journaled: one that is all admitted or known.
-    async fn take(&mut self, peer: PublicKey, number: u64, ack: bool, batch: Batch) {
+    /// Sends batches under one number.
+    fn gossip(&mut self, batches: Vec<Batch>, ack: bool) -> u64 {
+        self.next_number += 1;
+        let number = self.next_number;
+        for batch in batches {
+            let message = Message::Units { number, ack, batch };
+            self.send(Recipients::All, &message);
+        }
+        number
+    }
+
+    fn send(&mut self, to: Recipients<PublicKey>, message: &Message) {
+        if self.network.send(to, message.encode(), false).is_empty() {
+            self.unsent.inc();
+        }
+    }
+
+    /// Takes messages of other members; one sync covers all that asked for an acknowledgement.
+    async fn hear(&mut self, messages: Vec<(PublicKey, IoBuf)>) {
+        let mut to_journal = Vec::new();
+        let mut to_ack = Vec::new();
+        for (peer, message) in messages {
+            match Message::decode_cfg(message, &self.limits) {
+                Ok(Message::Ack { number }) => self.acknowledged(peer, number),
+                Ok(Message::Units { number, ack, batch }) => {
+                    if self.take(&batch) && ack {
+                        to_journal.push(batch);
+                        to_ack.push((peer, number));
+                    }
+                }
+                Err(error) => {
+                    self.bad_messages.inc();
+                    debug!(%peer, %error, "undecodable mempool message");
+                }
+            }
+        }
+        if to_journal.is_empty() {
+            return;
+        }
+        self.journal.append(&to_journal).await;
+        for (peer, number) in to_ack {
+            self.send(Recipients::One(peer), &Message::Ack { number });
+        }
+    }
+
+    /// Puts another member's units into the pool. Whether all of them are there, or ordered, now.
+    fn take(&mut self, batch: &Batch) -> bool {
         let tip = self.shared.finalized_height();
         let checked: Vec<_> = batch
             .0
@@ -222,10 +306,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             .filter(|outcome| outcome.as_ref().is_err_and(|refusal| refusal.reason != Reason::Duplicate))
             .count();
         self.refused.inc_by(u64::try_from(refused).unwrap_or(u64::MAX));
-        if ack && sound && refused == 0 && self.shared.all_known(&ids) {
-            self.journal.append(&[batch]).await;
-            self.network.send(Recipients::One(peer), Message::Ack { number }.encode(), false);
-        }
+        sound && refused == 0 && self.shared.all_known(&ids)
     }
 
     fn acknowledged(&mut self, peer: PublicKey, number: u64) {
@@ -235,8 +316,10 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         if full >= self.acks_needed
             && let Some(waiting) = self.waiting.remove(&number)
         {
-            let rung = self.replicated(&waiting.ids);
-            let _ = waiting.reply.send(rung);
+            for submitter in &waiting.submitters {
+                self.replicated(&submitter.ids);
+            }
+            waiting.answer(Rung::Replicated);
         }
     }
 
@@ -247,7 +330,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         {
             let waiting = entry.remove();
             debug!(acks = waiting.from.len(), "not replicated in time");
-            let _ = waiting.reply.send(Rung::Pending);
+            waiting.answer(Rung::Pending);
         }
         self.repeat(now);
         self.journal.prune(self.shared.finalized_height()).await;
@@ -266,14 +349,31 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 again.push(waits);
             }
         }
-        for batch in batches(again.iter().map(|(unit, _)| unit.clone())) {
-            let number = self.number();
-            self.gossip(number, batch, false);
-        }
+        self.gossip(batches(again.iter().map(|(unit, _)| unit.clone())), false);
         self.repeats.extend(again.into_iter().map(|waits| (now, waits)));
     }
 }
 
-fn units(request: &Accepted) -> impl Iterator<Item = Arc<Unit>> {
-    request.units.iter().map(|(unit, _)| unit.clone())
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.plain.is_empty() && self.wanted.is_empty()
+    }
+}
+
+impl Waiting {
+    fn answer(self, rung: Rung) {
+        for submitter in self.submitters {
+            let _ = submitter.reply.send(rung);
+        }
+    }
+}
+
+/// Puts journaled units back into the pool, as far as they still can be ordered.
+fn restore(shared: &Shared, batch: &Batch) -> Vec<Waits> {
+    let tip = shared.finalized_height();
+    let checked: Vec<_> =
+        batch.0.iter().filter_map(|unit| Pool::check(&shared.rules, Unit::clone(unit), tip).ok()).collect();
+    let units: Vec<_> = checked.iter().map(|unit| (unit.unit(), unit.ids_shared())).collect();
+    let outcomes = shared.admit(checked, &Source::Peer);
+    units.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(waits, _)| waits).collect()
 }

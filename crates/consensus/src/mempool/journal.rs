@@ -4,6 +4,7 @@ use super::wire::Batch;
 use crate::aliases::Runtime;
 use baton_execution::pool::Unit;
 use baton_types::BlockLimits;
+use commonware_codec::EncodeSize as _;
 use commonware_runtime::{ReadOptions, buffer::paged::CacheRef};
 use commonware_storage::journal::segmented::variable::{Config, Journal as Segments};
 use commonware_utils::NZUsize;
@@ -17,8 +18,15 @@ pub struct Journal<E: Runtime> {
 }
 
 impl<E: Runtime> Journal<E> {
-    /// Opens the journal and returns what is in it. A torn tail is cut off by the library.
-    pub async fn open(context: E, partition: String, limits: BlockLimits, page_cache: CacheRef) -> (Self, Vec<Batch>) {
+    /// Opens the journal and hands over what is in it, record by record. A torn tail is cut off by the
+    /// library.
+    pub async fn open(
+        context: E,
+        partition: String,
+        limits: BlockLimits,
+        page_cache: CacheRef,
+        mut each: impl FnMut(Batch),
+    ) -> Self {
         let config = Config {
             partition,
             compression: None,
@@ -27,17 +35,16 @@ impl<E: Runtime> Journal<E> {
             write_buffer: NZUsize!(1024 * 1024),
         };
         let segments = Segments::init(context, config).await.expect("the mempool journal is readable");
-        let mut batches = Vec::new();
         let mut replay = segments
             .replay(0, 0, NZUsize!(1024 * 1024), ReadOptions::default())
             .await
             .expect("the mempool journal is readable");
         while let Some(record) = replay.next().await {
             let (_, _, _, batch) = record.expect("the mempool journal is readable");
-            batches.push(batch);
+            each(batch);
         }
         let segments = replay.finish().expect("the replay is at its end");
-        (Self { segments: Some(segments) }, batches)
+        Self { segments: Some(segments) }
     }
 
     /// Writes batches and makes them durable, with one sync for each section they touch.
@@ -47,6 +54,10 @@ impl<E: Runtime> Journal<E> {
         for batch in batches {
             let Some(last) = batch.0.iter().map(|unit| unit.valid_until()).max() else { continue };
             let section = last / SECTION_BLOCKS;
+            // Expired while it waited to be written: there is nothing left to keep.
+            if segments.pruned(section) {
+                continue;
+            }
             (segments, _, _) = segments.append(section, batch).await.expect("the disk takes writes");
             if !touched.contains(&section) {
                 touched.push(section);
@@ -75,13 +86,14 @@ pub fn batches(units: impl IntoIterator<Item = Arc<Unit>>) -> Vec<Batch> {
     let mut batches = Vec::new();
     let (mut batch, mut bytes) = (Vec::new(), 0);
     for unit in units {
+        let size = unit.encode_size();
         if !batch.is_empty()
-            && (bytes + unit.bytes() > super::wire::BATCH_BYTES_MAX || batch.len() >= super::wire::UNITS_MAX)
+            && (bytes + size > super::wire::BATCH_BYTES_MAX || batch.len() >= super::wire::UNITS_MAX)
         {
             batches.push(Batch(std::mem::take(&mut batch)));
             bytes = 0;
         }
-        bytes += unit.bytes();
+        bytes += size;
         batch.push(unit);
     }
     if !batch.is_empty() {

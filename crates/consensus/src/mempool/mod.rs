@@ -9,7 +9,8 @@
 //! Rules by event:
 //! - *Submit.* Units are checked and admitted under the pool's limits before the actor hears of them;
 //!   when its queue is full the request is refused with `busy` before anything is admitted.
-//! - *Group.* Whatever waits is gossiped and journaled together; one sync covers the group.
+//! - *Group.* Whatever waits is journaled together; one sync covers the group.
+//! - *Gossip.* New units go out at once when nothing went out for 5 ms, else every 5 ms or 64 KB.
 //! - *Ack.* A member acknowledges a batch only when all of it is on its own journal.
 //! - *Repeat.* Own units still waiting after a while are gossiped again, a bounded amount at a time:
 //!   a member that was away or over quota gets them late rather than never.
@@ -123,7 +124,6 @@ impl Mailbox {
 
 /// Largest message between two mempools.
 pub fn message_bytes_max(limits: &baton_types::BlockLimits) -> usize {
-    // A batch of many units, or one unit of the largest size; a few dozen bytes of encoding per unit.
-    let batch = wire::BATCH_BYTES_MAX + 64 * wire::UNITS_MAX;
-    batch.max(limits.block_bytes_max + 4_096) + 64
+    // A batch of many units, or one unit of the largest size.
+    wire::BATCH_BYTES_MAX.max(limits.block_bytes_max + 4_096) + 64
 }

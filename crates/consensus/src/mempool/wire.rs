@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Units in one message or journal record.
 pub const UNITS_MAX: usize = 16_384;
-/// Payload bytes in one message or journal record, as far as more than one unit goes.
+/// Encoded bytes of the units in one message or journal record, as far as more than one goes.
 pub const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// Units that travel and are journaled together.

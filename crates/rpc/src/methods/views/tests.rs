@@ -9,6 +9,8 @@ fn live(holders: Vec<PublicKey>, votes: Vec<Option<u64>>) -> Live {
         finalized_height: 350,
         finalized_digest: EMPTY,
         finalized_time_ms: 5,
+        tip_height: 9,
+        voting: true,
         blocks_authored: holders.first().map(|holder| (holder.clone(), 9)).into_iter().collect(),
         holders,
         last_vote_view: votes,
