@@ -197,9 +197,9 @@ fn no_share_is_revealed_while_a_member_is_away() {
         seed: 10,
         genesis: every_epoch,
         // Away during a whole dealing half, then back.
-        events: vec![(1_000, Action::Crash(2)), (7_000, Action::Restart(2))],
-        run_ms: 16_000,
-        min_height: 200,
+        events: vec![(500, Action::Crash(2)), (24_000, Action::Restart(2))],
+        run_ms: 30_000,
+        min_height: 210,
         drain_ms: 40_000,
         ..Scenario::default()
     };
@@ -231,14 +231,14 @@ fn without_a_change_nothing_is_dealt_again() {
 }
 
 #[test]
-fn away_for_hundreds_of_blocks_and_epochs() {
+fn away_over_several_epochs() {
     let report = run_twice(&Scenario {
-        name: "away_for_hundreds_of_blocks_and_epochs",
+        name: "away_over_several_epochs",
         seed: 12,
-        genesis: |genesis| genesis.epoch_blocks = 60,
-        events: vec![(1_000, Action::Crash(0)), (16_000, Action::Restart(0))],
-        run_ms: 18_000,
-        min_height: 300,
+        genesis: |genesis| genesis.epoch_blocks = 30,
+        events: vec![(500, Action::Crash(0)), (26_000, Action::Restart(0))],
+        run_ms: 27_000,
+        min_height: 130,
         drain_ms: 30_000,
         ..Scenario::default()
     });
