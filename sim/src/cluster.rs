@@ -1,7 +1,10 @@
 //! Nodes that can be crashed and started again, on links that can be cut.
 
-use crate::{links::{Links, Oracle}, witness::Witness};
-use baton_consensus::{client::Event, engine, Client};
+use crate::{
+    links::{Links, Oracle},
+    witness::Witness,
+};
+use baton_consensus::{Client, client::Event, engine};
 use baton_execution::pool::Limits;
 use baton_node::keys::{Devnet, MemberKeys, devnet_genesis};
 use baton_types::{Genesis, PublicKey, Rollup, genesis::Data};
@@ -9,7 +12,10 @@ use commonware_cryptography::Signer as _;
 use commonware_p2p::simulated::{self, Link};
 use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic::Context};
 use commonware_utils::{NZUsize, Probability, sync::Mutex};
-use std::{sync::Arc, time::{Duration, UNIX_EPOCH}};
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 use tokio::sync::broadcast::error::RecvError;
 
 /// What the messages between two members go through.
@@ -204,7 +210,10 @@ impl Cluster {
     }
 
     pub fn running(&self) -> impl Iterator<Item = (usize, &Client)> {
-        self.members.iter().enumerate().filter_map(|(index, member)| Some((index, &member.running.as_ref()?.client)))
+        self.members
+            .iter()
+            .enumerate()
+            .filter_map(|(index, member)| Some((index, &member.running.as_ref()?.client)))
     }
 
     /// The lowest finalized height among the members that run.

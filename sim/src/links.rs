@@ -67,7 +67,11 @@ impl Sets {
                 .filter(|peer| primary.position(peer).is_none())
                 .cloned(),
         );
-        Some(PeerSetUpdate { index: *index, latest: latest.clone(), all: TrackedPeers::new(primary, secondary) })
+        Some(PeerSetUpdate {
+            index: *index,
+            latest: latest.clone(),
+            all: TrackedPeers::new(primary, secondary),
+        })
     }
 }
 
@@ -94,7 +98,12 @@ impl Manager for Peers {
     type Directory = Directory;
     type Error = Infallible;
 
-    fn track(&mut self, epoch: Epoch, peers: TrackedPeers<PublicKey>, _: &Directory) -> Result<(), Infallible> {
+    fn track(
+        &mut self,
+        epoch: Epoch,
+        peers: TrackedPeers<PublicKey>,
+        _: &Directory,
+    ) -> Result<(), Infallible> {
         let _ = commonware_p2p::Manager::track(&mut self.inner, epoch.get(), peers.clone());
         let mut sets = self.sets.lock();
         if sets.tracked.last_key_value().is_none_or(|(latest, _)| epoch.get() > *latest) {

@@ -79,7 +79,8 @@ pub fn run(scenario: &Scenario) -> Report {
 pub fn run_with(scenario: &Scenario, after: impl AsyncFnOnce(&mut Cluster)) -> Report {
     let seed = seed(scenario);
     let config = deterministic::Config::new().with_seed(seed);
-    let report = deterministic::Runner::new(config).start(|context| Box::pin(simulate(context, scenario, seed, after)));
+    let report = deterministic::Runner::new(config)
+        .start(|context| Box::pin(simulate(context, scenario, seed, after)));
     if !report.violations.is_empty() {
         let mut text = String::new();
         for violation in &report.violations {
@@ -126,7 +127,9 @@ async fn simulate(
             act(&mut cluster, action).await;
         }
         let running: Vec<_> = cluster.running().map(|(index, client)| (index, client.clone())).collect();
-        if let Some((index, client)) = running.get(usize::try_from(number).unwrap_or(0) % running.len().max(1)) {
+        if let Some((index, client)) =
+            running.get(usize::try_from(number).unwrap_or(0) % running.len().max(1))
+        {
             number += 1;
             load::submit(&context, *index, client.clone(), number, scenario.rate, &promises);
         }
@@ -210,7 +213,10 @@ fn unsettled(cluster: &Cluster, promises: &Promises) -> String {
         }
     }
     example.map_or_else(String::new, |(index, id, promise)| {
-        format!("{open} open; member {index} has not ordered {id}, promised by member {} as {}", promise.node, promise.rung)
+        format!(
+            "{open} open; member {index} has not ordered {id}, promised by member {} as {}",
+            promise.node, promise.rung
+        )
     })
 }
 
@@ -230,7 +236,8 @@ fn check(cluster: &Cluster, promises: &Promises, violations: &mut Vec<String>) {
         for (id, promise) in promises.lock().iter() {
             let lost = witness.expired.contains_key(id) && !witness.ordered.contains_key(id);
             if lost && promise.rung >= Rung::Replicated {
-                violations.push(format!("{id} was promised as {} and expired on member {index}", promise.rung));
+                violations
+                    .push(format!("{id} was promised as {} and expired on member {index}", promise.rung));
             }
         }
     }

@@ -32,11 +32,6 @@ pub(crate) type MarshalActor<E> = Actor<
 >;
 pub(crate) type Archive<E, V> = commonware_storage::archive::immutable::Archive<E, baton_types::Digest, V>;
 pub(crate) type ReshareMailbox = reshare::Mailbox<Block, MinSig, PrivateKey>;
-pub(crate) type Automaton<E> = Inline<
-    E,
-    Scheme,
-    reshare::Application<Application, Block, MinSig, PrivateKey>,
-    Block,
-    FixedEpocher,
->;
+pub(crate) type Automaton<E> =
+    Inline<E, Scheme, reshare::Application<Application, Block, MinSig, PrivateKey>, Block, FixedEpocher>;
 pub(crate) type SimplexConfig = orchestrator::SimplexConfig<Elector>;

@@ -4,7 +4,8 @@
 use baton_types::{PublicKey, Scheme, genesis::Election};
 use commonware_consensus::{
     simplex::elector::{
-        self, Config, Dynamic, Input, Random, RandomElector, RandomVersion, RoundRobin, RoundRobinElector, Terms,
+        self, Config, Dynamic, Input, Random, RandomElector, RandomVersion, RoundRobin, RoundRobinElector,
+        Terms,
     },
     types::{Participant, Round},
 };
@@ -26,10 +27,9 @@ impl Config<Scheme> for Elector {
 
     fn build(self, members: &Set<PublicKey>) -> Elected {
         match self.0 {
-            Election::ThresholdLottery => Elected::Lottery(Config::<Scheme>::build(
-                Random::<Sha256>::new(RandomVersion::V1),
-                members,
-            )),
+            Election::ThresholdLottery => {
+                Elected::Lottery(Config::<Scheme>::build(Random::<Sha256>::new(RandomVersion::V1), members))
+            }
             Election::RoundRobin => {
                 Elected::RoundRobin(Config::<Scheme>::build(RoundRobin::<Sha256>::default(), members))
             }

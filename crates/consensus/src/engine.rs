@@ -36,7 +36,12 @@ use commonware_parallel::Sequential;
 use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_storage::archive::immutable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
-use std::{net::SocketAddr, num::{NonZeroU64, NonZeroUsize}, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    num::{NonZeroU64, NonZeroUsize},
+    sync::Arc,
+    time::Duration,
+};
 use thiserror::Error;
 use tracing::error;
 
@@ -143,8 +148,13 @@ fn simplex_config(genesis: &Genesis, cache: &CacheRef) -> SimplexConfig {
 
 /// Starts a node on `context` and `network`. The network's own tasks are the caller's to start,
 /// after this has registered its channels.
-pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: &mut N) -> Result<Node, StartError> {
-    let Config { genesis, key, first_share, partition: prefix, limits: pool_limits, clock, page_cache_pages } = config;
+pub async fn start<E: Runtime, N: Network>(
+    context: E,
+    config: Config,
+    network: &mut N,
+) -> Result<Node, StartError> {
+    let Config { genesis, key, first_share, partition: prefix, limits: pool_limits, clock, page_cache_pages } =
+        config;
     let me = key.public_key();
     let members = genesis.identities().map_err(StartError::Genesis)?;
     if members.position(&me).is_none() {
@@ -154,12 +164,12 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
     let chain = genesis_block.inner().header().chain;
     let consensus_namespace: Arc<[u8]> = domain::consensus(&chain).into();
     // The library wants it for ever; one per process.
-    let ceremony_namespace: &'static [u8] = Box::leak(domain::ceremony(genesis.network.id).into_boxed_slice());
-    let verifier = Scheme::certificate_verifier(
-        &consensus_namespace,
-        genesis.group_key().map_err(StartError::Genesis)?,
-    );
-    let epoch_blocks = NonZeroU64::new(genesis.epoch_blocks).ok_or_else(|| StartError::Genesis("epoch_blocks is 0".into()))?;
+    let ceremony_namespace: &'static [u8] =
+        Box::leak(domain::ceremony(genesis.network.id).into_boxed_slice());
+    let verifier =
+        Scheme::certificate_verifier(&consensus_namespace, genesis.group_key().map_err(StartError::Genesis)?);
+    let epoch_blocks = NonZeroU64::new(genesis.epoch_blocks)
+        .ok_or_else(|| StartError::Genesis("epoch_blocks is 0".into()))?;
     let epocher = FixedEpocher::new(epoch_blocks);
     let block_limits = genesis.limits();
     let cache = CacheRef::new(NZU16!(4_096), page_cache_pages);
@@ -209,10 +219,12 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
     )
     .await
     .expect("the archive of certificates is readable");
-    let block_archive: Archive<E, Arc<Block>> =
-        immutable::Archive::init(context.child("blocks"), archive(&prefix, "blocks", block_limits, &cache, 65_536))
-            .await
-            .expect("the archive of blocks is readable");
+    let block_archive: Archive<E, Arc<Block>> = immutable::Archive::init(
+        context.child("blocks"),
+        archive(&prefix, "blocks", block_limits, &cache, 65_536),
+    )
+    .await
+    .expect("the archive of blocks is readable");
     let (marshal_actor, marshal, _floor): (MarshalActor<E>, _, _) = MarshalActor::init(
         context.child("marshal"),
         finalizations,
@@ -241,7 +253,12 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
     let no_sync = state_sync::Plan::disabled();
     let schemes = Schemes::default();
     let committee = Committee::new(
-        genesis.members.iter().map(|m| Ok((m.identity()?, m.p2p))).collect::<Result<_, String>>().map_err(StartError::Genesis)?,
+        genesis
+            .members
+            .iter()
+            .map(|m| Ok((m.identity()?, m.p2p)))
+            .collect::<Result<_, String>>()
+            .map_err(StartError::Genesis)?,
     );
     let secrets = Secrets::open(context.child("secrets"), &prefix, first_share.clone()).await;
     let share_imported = first_share.is_some_and(|share| secrets.imported(&share));
@@ -254,7 +271,11 @@ pub async fn start<E: Runtime, N: Network>(context: E, config: Config, network: 
             participants_provider: committee,
             secret_store: secrets,
             strategy: Sequential,
-            registrar: SchemeRegistrar { namespace: consensus_namespace, schemes: schemes.clone(), shared: shared.clone() },
+            registrar: SchemeRegistrar {
+                namespace: consensus_namespace,
+                schemes: schemes.clone(),
+                shared: shared.clone(),
+            },
             marshal: marshal.clone(),
             state_sync: no_sync.clone(),
             fence,

@@ -59,10 +59,7 @@ pub trait Network: Send + 'static {
     type Manager: Manager<PublicKey = PublicKey, Directory = Directory> + Clone + Sync + 'static;
     type Blocker: Blocker<PublicKey = PublicKey> + Sync;
 
-    fn register(
-        &mut self,
-        channel: Channel,
-    ) -> impl Future<Output = (Self::Sender, Self::Receiver)> + Send;
+    fn register(&mut self, channel: Channel) -> impl Future<Output = (Self::Sender, Self::Receiver)> + Send;
 
     fn manager(&self) -> Self::Manager;
 

@@ -2,7 +2,10 @@
 //!
 //! The orchestrator takes one value as automaton, relay and reporter, so watching needs a wrapper.
 
-use crate::{aliases::{Automaton, Runtime}, shared::Shared};
+use crate::{
+    aliases::{Automaton, Runtime},
+    shared::Shared,
+};
 use baton_types::{Digest, PublicKey, Scheme, Seed, block::ParentSeed};
 use commonware_actor::Feedback;
 use commonware_codec::Encode as _;
@@ -63,7 +66,11 @@ impl<E: Runtime> CertifiableAutomaton for Observer<E> {
         self.inner.prepare(context)
     }
 
-    fn certify(&mut self, round: Round, digest: Digest) -> impl Future<Output = oneshot::Receiver<bool>> + Send {
+    fn certify(
+        &mut self,
+        round: Round,
+        digest: Digest,
+    ) -> impl Future<Output = oneshot::Receiver<bool>> + Send {
         self.inner.certify(round, digest)
     }
 }

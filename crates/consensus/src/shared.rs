@@ -221,7 +221,8 @@ impl Shared {
     pub fn has_work(&self, parent: &Digest, parent_height: Height) -> bool {
         let state = self.state.lock();
         let ancestry = state.recent.ancestry(parent, parent_height.get());
-        ancestry.is_some_and(|ancestry| state.pool.has_work(parent_height.get() + 1, |id| ancestry.contains(id)))
+        ancestry
+            .is_some_and(|ancestry| state.pool.has_work(parent_height.get() + 1, |id| ancestry.contains(id)))
     }
 
     /// The transactions of a block on `parent`; none when its ancestry is not known.
@@ -306,7 +307,12 @@ impl Shared {
         let ids: Arc<[TxId]> = state.pool.expire(height).into();
         if !ids.is_empty() {
             ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
-            let _ = self.events.send(Event::Ended { ids, rung: Rung::Expired, reason: Reason::Expired, time_ms: now });
+            let _ = self.events.send(Event::Ended {
+                ids,
+                rung: Rung::Expired,
+                reason: Reason::Expired,
+                time_ms: now,
+            });
         }
     }
 

@@ -79,7 +79,10 @@ mod tests {
         check(live(vec![me.clone()], 0), Some("waiting for 2f+1"));
         check(live(vec![me.clone()], 90_000), Some("nothing finalized for 10000 ms"));
         check(live(vec![], 99_000), Some("not a member of epoch 3"));
-        check(Live { voting: false, ..live(vec![me.clone()], 99_000) }, Some("no share of the key in epoch 3"));
+        check(
+            Live { voting: false, ..live(vec![me.clone()], 99_000) },
+            Some("no share of the key in epoch 3"),
+        );
         check(Live { tip_height: 50, ..live(vec![me.clone()], 99_000) }, Some("41 blocks behind"));
     }
 }

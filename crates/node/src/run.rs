@@ -5,6 +5,13 @@ use crate::{
     health, keys,
     tcp::Tcp,
 };
+use ::tokio::{
+    io::AsyncReadExt as _,
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{interval, timeout},
+};
 use baton_consensus::engine;
 use baton_execution::pool::Limits;
 use baton_rpc::{Api, Cors, Facts, Health, Limits as RpcLimits, Ops, ServerConfig, Token};
@@ -20,13 +27,6 @@ use std::{
     path::Path,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
-};
-use ::tokio::{
-    io::AsyncReadExt as _,
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-    time::{interval, timeout},
 };
 use tracing::{error, info, warn};
 
@@ -135,11 +135,9 @@ async fn serve(
     key: PrivateKey,
 ) -> Result<()> {
     let me = key.public_key();
-    let index = genesis
-        .identities()
-        .map_err(|error| eyre!(error))?
-        .position(&me)
-        .ok_or_else(|| eyre!("the identity in {} is not a member of the genesis", config.keys_dir.display()))?;
+    let index = genesis.identities().map_err(|error| eyre!(error))?.position(&me).ok_or_else(|| {
+        eyre!("the identity in {} is not a member of the genesis", config.keys_dir.display())
+    })?;
     let rpc_listener = listen(config.rpc.listen, "rpc.listen").await?;
     let ops_listener = listen(config.ops.listen, "ops.listen").await?;
     let share = keys::take_share(&config.keys_dir)?;
@@ -169,7 +167,9 @@ async fn serve(
     match share {
         // Left behind, it could be imported into a wiped directory.
         Some(share) if node.share_imported => share.imported()?,
-        Some(_) => warn!("the share in the keys directory was not imported: this data directory has voted before"),
+        Some(_) => {
+            warn!("the share in the keys directory was not imported: this data directory has voted before")
+        }
         None => {}
     }
     let network = network.start();
@@ -250,11 +250,8 @@ fn rpc_limits(config: &NodeConfig) -> RpcLimits {
 
 fn server_config(config: &NodeConfig, limits: RpcLimits) -> Result<ServerConfig> {
     let cors = config.rpc.cors.origins().map_or(Cors::Any, |origins| Cors::from_list(origins.to_vec()));
-    let tokens = config
-        .load_tokens()?
-        .into_iter()
-        .map(|(name, token)| Token { name, secret: token.0 })
-        .collect();
+    let tokens =
+        config.load_tokens()?.into_iter().map(|(name, token)| Token { name, secret: token.0 }).collect();
     Ok(ServerConfig { limits, cors, tokens })
 }
 
@@ -288,7 +285,8 @@ async fn serve_http(
 
 /// Resolves with what asked the node to stop.
 async fn asked_to_stop(options: RunOptions) -> &'static str {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return "signals cannot be received here";
     };

@@ -108,7 +108,12 @@ impl Manager for Peers {
     type Directory = Directory;
     type Error = MissingAddress<PublicKey>;
 
-    fn track(&mut self, epoch: Epoch, peers: TrackedPeers<PublicKey>, directory: &Directory) -> Result<(), Self::Error> {
+    fn track(
+        &mut self,
+        epoch: Epoch,
+        peers: TrackedPeers<PublicKey>,
+        directory: &Directory,
+    ) -> Result<(), Self::Error> {
         let directory = directory
             .clone()
             .into_inner()

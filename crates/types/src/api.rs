@@ -38,7 +38,9 @@ impl<'de> Deserialize<'de> for RollupRef {
             }
 
             fn visit_u64<E: Error>(self, id: u64) -> Result<RollupRef, E> {
-                u32::try_from(id).map(RollupRef::Id).map_err(|_| E::invalid_value(Unexpected::Unsigned(id), &self))
+                u32::try_from(id)
+                    .map(RollupRef::Id)
+                    .map_err(|_| E::invalid_value(Unexpected::Unsigned(id), &self))
             }
         }
 

@@ -23,7 +23,6 @@
 
 mod verify;
 
-use verify::Refused;
 use crate::{
     aliases::{Marshal, Runtime},
     epochs::LogRules,
@@ -42,13 +41,16 @@ use commonware_consensus::{
     simplex::scheme::bls12381_threshold::vrf::Seedable as _,
     types::{Epocher as _, FixedEpocher},
 };
-use commonware_cryptography::{Digested, Digestible as _, Signer as _, bls12381::primitives::variant::MinSig};
+use commonware_cryptography::{
+    Digested, Digestible as _, Signer as _, bls12381::primitives::variant::MinSig,
+};
 use commonware_glue::dkg::reshare::Input;
 use commonware_macros::select;
 use commonware_utils::sync::Mutex;
 use futures::StreamExt as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tracing::{debug, warn};
+use verify::Refused;
 
 /// Unfinalized ancestors a block may have for this node to build on it or to judge it.
 const ANCESTORS_MAX: u64 = 256;
@@ -131,7 +133,8 @@ impl Application {
         let parent_ms = parent.inner().header().timestamp_ms;
         let height = parent.height();
         let started = self.shared.now_ms();
-        let earliest = parent_ms.saturating_add(self.timing.block_interval_min_ms).min(started + self.timing.idle_ms);
+        let earliest =
+            parent_ms.saturating_add(self.timing.block_interval_min_ms).min(started + self.timing.idle_ms);
         sleep_until(rt, &self.shared, earliest).await;
         let latest = parent_ms.saturating_add(self.timing.idle_ms).min(started + self.timing.idle_ms);
         while !urgent && self.shared.now_ms() < latest {
@@ -148,7 +151,13 @@ impl Application {
         }
     }
 
-    fn build(&self, context: Context, parent: &Digested<Block>, seed: ParentSeed, payload: Option<Payload>) -> Option<Block> {
+    fn build(
+        &self,
+        context: Context,
+        parent: &Digested<Block>,
+        seed: ParentSeed,
+        payload: Option<Payload>,
+    ) -> Option<Block> {
         let header = parent.inner().header();
         let height = header.height + 1;
         let segments = self.shared.select(&parent.digest(), parent.height());
@@ -190,7 +199,10 @@ impl Application {
 }
 
 /// The parent of `child`, from a stream of ancestors that may start above it.
-async fn missing_ancestor(ancestry: &mut impl Ancestry<Block>, child: &Digested<Block>) -> Option<Digested<Block>> {
+async fn missing_ancestor(
+    ancestry: &mut impl Ancestry<Block>,
+    child: &Digested<Block>,
+) -> Option<Digested<Block>> {
     loop {
         let block = ancestry.next().await?;
         if block.height() < child.height() {

@@ -64,7 +64,13 @@ pub struct Actor<E: Runtime> {
 
 impl<E: Runtime> Actor<E> {
     /// Opens history and index, and brings them and the ids in memory up to what marshal has processed.
-    pub async fn open(context: E, prefix: &str, page_cache: CacheRef, shared: Arc<Shared>, marshal: &Marshal) -> Self {
+    pub async fn open(
+        context: E,
+        prefix: &str,
+        page_cache: CacheRef,
+        shared: Arc<Shared>,
+        marshal: &Marshal,
+    ) -> Self {
         let config = full::Config {
             journal_partition: format!("{prefix}-history-nodes"),
             metadata_partition: format!("{prefix}-history-pins"),
@@ -74,8 +80,9 @@ impl<E: Runtime> Actor<E> {
             strategy: Sequential,
             page_cache,
         };
-        let history =
-            History::init(context.child("history"), &merkle::hasher(), config).await.expect("the history is readable");
+        let history = History::init(context.child("history"), &merkle::hasher(), config)
+            .await
+            .expect("the history is readable");
         let index = Index::open(context.child("index"), format!("{prefix}-index")).await;
         let votes = format!("{prefix}-orchestrator_consensus_");
         let mut actor = Self { context, shared, history: Some(history), index, votes, epoch: 0 };
@@ -123,12 +130,20 @@ impl<E: Runtime> Actor<E> {
         self.index.insert(height, block.inner().ids()).await;
     }
 
-    pub fn start(mut self, deliveries: mpsc::Receiver<Update<Block>>, requests: mpsc::Receiver<Request>) -> Handle<()> {
+    pub fn start(
+        mut self,
+        deliveries: mpsc::Receiver<Update<Block>>,
+        requests: mpsc::Receiver<Request>,
+    ) -> Handle<()> {
         let context = self.context.child("actor");
         context.spawn(move |_| async move { self.run(deliveries, requests).await })
     }
 
-    async fn run(&mut self, mut deliveries: mpsc::Receiver<Update<Block>>, mut requests: mpsc::Receiver<Request>) {
+    async fn run(
+        &mut self,
+        mut deliveries: mpsc::Receiver<Update<Block>>,
+        mut requests: mpsc::Receiver<Request>,
+    ) {
         let mut due = self.context.current() + SYNC;
         loop {
             // Asked for by the clock, because under load there is always something else to do.

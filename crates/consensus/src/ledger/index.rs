@@ -67,7 +67,11 @@ impl Name {
     fn decode(name: &[u8]) -> Option<Self> {
         let (tier, rest) = name.split_first()?;
         let (from, to) = rest.split_first_chunk::<8>()?;
-        Some(Self { tier: *tier, from: u64::from_be_bytes(*from), to: u64::from_be_bytes(to.try_into().ok()?) })
+        Some(Self {
+            tier: *tier,
+            from: u64::from_be_bytes(*from),
+            to: u64::from_be_bytes(to.try_into().ok()?),
+        })
     }
 
     const fn covers(self, other: Self) -> bool {
@@ -82,7 +86,11 @@ fn prefix(id: &TxId) -> u64 {
 }
 
 fn encode(entries: &[Entry]) -> Vec<u8> {
-    entries.iter().flat_map(|(prefix, height)| [prefix.to_be_bytes(), height.to_be_bytes()]).flatten().collect()
+    entries
+        .iter()
+        .flat_map(|(prefix, height)| [prefix.to_be_bytes(), height.to_be_bytes()])
+        .flatten()
+        .collect()
 }
 
 fn decode(bytes: &[u8]) -> Vec<Entry> {
@@ -110,7 +118,11 @@ impl<E: Runtime> Run<E> {
             let guess = u128::from(wanted) * u128::from(self.entries) >> 64;
             let guess = u64::try_from(guess).unwrap_or(u64::MAX);
             let spread = 4 * self.entries.isqrt() + 16;
-            let mut probe = if high - low == self.entries { guess.saturating_sub(spread) } else { low + (high - low) / 2 };
+            let mut probe = if high - low == self.entries {
+                guess.saturating_sub(spread)
+            } else {
+                low + (high - low) / 2
+            };
             probe = probe.clamp(low, high - 1);
             match self.read(probe, 1).await.first() {
                 Some((prefix, _)) if *prefix < wanted => low = probe + 1,
@@ -230,7 +242,8 @@ impl<E: Runtime> Index<E> {
                 for cursor in &mut cursors {
                     cursor.fill().await;
                 }
-                let Some(next) = cursors.iter_mut().filter(|c| c.peek().is_some()).min_by_key(|c| c.peek()) else {
+                let Some(next) = cursors.iter_mut().filter(|c| c.peek().is_some()).min_by_key(|c| c.peek())
+                else {
                     break;
                 };
                 out.extend(next.take());

@@ -21,8 +21,7 @@ use crate::{
     shared::{Shared, Standing},
 };
 use baton_types::{
-    Block, Digest, Finalization, Height, TxId,
-    merkle,
+    Block, Digest, Finalization, Height, TxId, merkle,
     proof::{HistoryProof, Proof},
     receipt::{Reason, Refusal, Rung},
 };
@@ -166,10 +165,22 @@ impl Mailbox {
             })?;
             Some(HistoryProof { certified, proof })
         };
-        Ok(Proof { rollup: place.rollup, id, index: place.index, position, path, header, history, certificate })
+        Ok(Proof {
+            rollup: place.rollup,
+            id,
+            index: place.index,
+            position,
+            path,
+            header,
+            history,
+            certificate,
+        })
     }
 
-    async fn next_certified(&self, block: Digested<Block>) -> Result<(Digested<Block>, Finalization), Refusal> {
+    async fn next_certified(
+        &self,
+        block: Digested<Block>,
+    ) -> Result<(Digested<Block>, Finalization), Refusal> {
         if let Some(certificate) = self.certificate(&block).await {
             return Ok((block, certificate));
         }
@@ -191,11 +202,8 @@ impl Mailbox {
 
 /// A transaction's place in its block's tree, and the path from there to the root.
 fn path(block: &Block, place: &Place) -> (u32, commonware_storage::bmt::Proof<Digest>) {
-    let before: usize = block
-        .segment_ids()
-        .take_while(|(rollup, _)| *rollup < place.rollup)
-        .map(|(_, ids)| ids.len())
-        .sum();
+    let before: usize =
+        block.segment_ids().take_while(|(rollup, _)| *rollup < place.rollup).map(|(_, ids)| ids.len()).sum();
     let position = u32::try_from(before).expect("a block has fewer transactions") + place.index;
     let tree = merkle::transactions(block.segment_ids());
     (position, tree.proof(position).expect("the position is within the block"))

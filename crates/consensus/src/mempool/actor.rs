@@ -5,11 +5,19 @@ use super::{
 };
 use crate::{aliases::Runtime, shared::Shared};
 use baton_execution::pool::{Pool, Source, Unit};
-use baton_types::{BlockLimits, PublicKey, TxId, api::Ack, receipt::{Reason, Rung}};
+use baton_types::{
+    BlockLimits, PublicKey, TxId,
+    api::Ack,
+    receipt::{Reason, Rung},
+};
 use commonware_codec::{Decode as _, Encode as _};
 use commonware_macros::select;
 use commonware_p2p::{Receiver, Recipients, Sender};
-use commonware_runtime::{IoBuf, Handle, buffer::paged::CacheRef, telemetry::metrics::{Counter, MetricsExt as _}};
+use commonware_runtime::{
+    Handle, IoBuf,
+    buffer::paged::CacheRef,
+    telemetry::metrics::{Counter, MetricsExt as _},
+};
 use futures::FutureExt as _;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -136,7 +144,11 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         context.spawn(move |_| async move { self.run(requests, network).await })
     }
 
-    async fn run(&mut self, mut requests: mpsc::Receiver<Accepted>, mut network: impl Receiver<PublicKey = PublicKey>) {
+    async fn run(
+        &mut self,
+        mut requests: mpsc::Receiver<Accepted>,
+        mut network: impl Receiver<PublicKey = PublicKey>,
+    ) {
         let mut due = self.context.current() + TICK;
         let mut group = Vec::new();
         let mut own_first = false;
@@ -187,7 +199,8 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     /// Journals a group of requests and answers those that want no more; their units go to the outbox.
     async fn accept(&mut self, group: Vec<Accepted>) {
         let now = self.shared.now_ms();
-        let records = batches(group.iter().flat_map(|request| request.units.iter().map(|(unit, _)| unit.clone())));
+        let records =
+            batches(group.iter().flat_map(|request| request.units.iter().map(|(unit, _)| unit.clone())));
         let mut answers = Vec::new();
         for request in group {
             self.repeats.extend(request.units.iter().map(|waits| (now, waits.clone())));

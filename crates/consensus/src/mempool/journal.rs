@@ -72,7 +72,8 @@ impl<E: Runtime> Journal<E> {
     /// Removes sections whose units can enter no block after `height`.
     pub async fn prune(&mut self, height: u64) {
         let segments = self.take();
-        let (segments, _) = segments.prune((height + 1) / SECTION_BLOCKS).await.expect("the disk takes writes");
+        let (segments, _) =
+            segments.prune((height + 1) / SECTION_BLOCKS).await.expect("the disk takes writes");
         self.segments = Some(segments);
     }
 

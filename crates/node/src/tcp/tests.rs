@@ -60,7 +60,8 @@ fn a_flood_of_bulk_does_not_delay_a_vote() {
             }
         }
 
-        let sent = (0..BULK_MESSAGES).filter(|_| !bulk.send(to(), vec![7u8; BULK_BYTES], false).is_empty()).count();
+        let sent =
+            (0..BULK_MESSAGES).filter(|_| !bulk.send(to(), vec![7u8; BULK_BYTES], false).is_empty()).count();
         assert!(sent > BULK_MESSAGES / 2, "the flood must be a flood: {sent} messages taken");
         assert!(!votes.send(to(), vec![1u8; 8], true).is_empty(), "the vote was not taken");
         let counter = context.child("count").spawn(move |_| async move {

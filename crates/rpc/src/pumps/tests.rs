@@ -63,8 +63,6 @@ async fn a_slow_subscriber_of_blocks_is_told_what_it_missed() {
     assert_eq!(connection.metrics.lagged.load(Relaxed), lagged);
 }
 
-
-
 fn pending() -> TransactionStatus {
     TransactionStatus {
         rung: Rung::Pending,
@@ -108,7 +106,8 @@ async fn a_transaction_that_expires_says_why() {
     let (sender, events) = broadcast::channel(16);
     let mut connection = Connection::new(&Limits::default());
     connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), no_look_up));
-    let ended = |id| Event::Ended { ids: [id].into(), rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
+    let ended =
+        |id| Event::Ended { ids: [id].into(), rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
     emit(&sender, ended(id("other")));
     emit(&sender, ended(id("a")));
     connection.next().await;

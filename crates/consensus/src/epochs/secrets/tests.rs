@@ -2,7 +2,10 @@ use super::*;
 use baton_types::PublicKey;
 use commonware_cryptography::{
     Signer as _,
-    bls12381::{dkg::feldman_desmedt::deal, primitives::{sharing::Mode, variant::MinSig}},
+    bls12381::{
+        dkg::feldman_desmedt::deal,
+        primitives::{sharing::Mode, variant::MinSig},
+    },
     ed25519::PrivateKey,
 };
 use commonware_runtime::{Runner as _, Storage as _, Supervisor as _, deterministic};
@@ -12,7 +15,8 @@ use rand::{SeedableRng as _, rngs::StdRng};
 fn share() -> Share {
     let member = PrivateKey::from_seed(1).public_key();
     let players = Set::from_iter_dedup([member.clone()]);
-    let (_, shares) = deal::<MinSig, _, N3f1>(StdRng::seed_from_u64(1), Mode::NonZeroCounter, players).expect("one member");
+    let (_, shares) =
+        deal::<MinSig, _, N3f1>(StdRng::seed_from_u64(1), Mode::NonZeroCounter, players).expect("one member");
     shares.get_value(&member).expect("dealt").clone()
 }
 

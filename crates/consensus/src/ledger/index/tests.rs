@@ -102,7 +102,8 @@ fn ids_with_the_same_first_bytes_are_all_found() {
         let mut index = Index::open(context.child("index"), "index".to_owned()).await;
         let twin = |last: u8| TxId([&[9; 31][..], &[last]].concat().try_into().expect("32 bytes"));
         for height in 0..RUN_BLOCKS_MAX {
-            let ids: Vec<TxId> = if height < 3 { vec![twin(u8::try_from(height).expect("small"))] } else { vec![] };
+            let ids: Vec<TxId> =
+                if height < 3 { vec![twin(u8::try_from(height).expect("small"))] } else { vec![] };
             index.insert(height, ids.iter()).await;
         }
         let mut found = index.find(&twin(1)).await;
