@@ -4,7 +4,7 @@
 //! - *Too many connections* → 503 in plain text, before anything is read.
 //! - *Too many requests at once, or too many bytes in them* → 503 and a JSON-RPC error `busy`.
 //! - *Body too large* → 413 and a JSON-RPC error `too_large`; *body too slow* → 408.
-//! - */rollup/<name>* of no rollup → 404 and a JSON-RPC error `unknown_rollup`.
+//! - `/rollup/<name>` of no rollup → 404 and a JSON-RPC error `unknown_rollup`.
 //! - *JSON-RPC errors* → 200, as usual for JSON-RPC.
 //!
 //! Methods are the same on every path; a path of a rollup is where that rollup's own API will be.

@@ -115,7 +115,7 @@ impl<E: Runtime> Run<E> {
         // Prefixes are uniform, so the place is known to within a few standard deviations.
         let (mut low, mut high) = (0, self.entries);
         while high - low > CHUNK as u64 / 16 {
-            let guess = u128::from(wanted) * u128::from(self.entries) >> 64;
+            let guess = (u128::from(wanted) * u128::from(self.entries)) >> 64;
             let guess = u64::try_from(guess).unwrap_or(u64::MAX);
             let spread = 4 * self.entries.isqrt() + 16;
             let mut probe = if high - low == self.entries {

@@ -30,7 +30,7 @@ fn submissions() {
     refused::<SubmitParams>(json!({"rollup": 1}), "data");
     refused::<SubmitParams>(json!({"rollup": 1, "data": "0x", "gas": 1}), "gas");
     refused::<SubmitParams>(json!({"rollup": 1, "data": "0x", "ack": "finalized"}), "finalized");
-    refused::<SubmitParams>(json!({"rollup": -1, "data": "0x"}), "RollupRef");
+    refused::<SubmitParams>(json!({"rollup": -1, "data": "0x"}), "the name of a rollup");
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn references() {
     check::<RollupRef>(json!("7"), json!("7"));
     check::<BlockRef>(json!(12), json!(12));
     check::<BlockRef>(json!("latest"), json!("latest"));
-    refused::<RollupRef>(json!(4_294_967_296u64), "RollupRef");
+    refused::<RollupRef>(json!(4_294_967_296u64), "the name of a rollup");
     refused::<BlockRef>(json!(null), "BlockRef");
 }
 
