@@ -42,7 +42,14 @@ pub fn genesis(committee: &Committee) -> Genesis {
         election: Election::RoundRobin,
         epoch_blocks: EPOCH_BLOCKS,
         reshare: Reshare::EveryEpoch,
-        timing: Timing::default(),
+        // Written out: a new default must not change the vectors.
+        timing: Timing {
+            idle_ms: 300,
+            block_interval_min_ms: 30,
+            leader_timeout_ms: 700,
+            certification_timeout_ms: 1_200,
+            drift_max_ms: 100,
+        },
         block_bytes_max: 4 * 1024 * 1024,
         validity_blocks_max: 1_000,
         l1: None,
