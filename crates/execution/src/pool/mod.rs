@@ -233,9 +233,10 @@ impl Pool {
     fn check_room(&self, unit: &Unit) -> Result<(), Refusal> {
         let busy = |detail: String| Refusal::new(Reason::Busy, detail).retry_after(RETRY_BUSY_MS);
         let (waiting, max) = (self.usage.transactions, self.limits.transactions_max);
-        if waiting + unit.legs().count() > max {
+        if self.committed(unit) > max {
             return Err(busy(format!(
-                "{waiting} of at most {max} transactions wait; try again or elsewhere"
+                "{waiting} of at most {max} transactions wait, and the rest is kept for other rollups; try again \
+                 or elsewhere"
             )));
         }
         let (waiting, max) = (self.usage.bytes, self.limits.bytes_max);
@@ -254,6 +255,20 @@ impl Pool {
             }
         }
         Ok(())
+    }
+
+    /// Transactions that would be in use or kept for a rollup with `unit` in the pool. Every rollup is sure
+    /// of an equal part; more than that it gets only of what nobody is sure of, so that a busy
+    /// one cannot shut the others out.
+    fn committed(&self, unit: &Unit) -> usize {
+        let sure = self.limits.transactions_max / self.lanes.len().max(1);
+        self.lanes
+            .iter()
+            .map(|lane| {
+                let legs = unit.legs().filter(|(rollup, _)| *rollup == lane.rollup).count();
+                (lane.usage.transactions + legs).max(sure)
+            })
+            .sum()
     }
 
     fn lane(&self, rollup: RollupId) -> usize {

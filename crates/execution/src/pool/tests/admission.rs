@@ -194,6 +194,20 @@ fn a_full_pool_is_busy() {
 }
 
 #[test]
+fn a_busy_rollup_leaves_the_others_their_part() {
+    let rules = rules(vec![rollup(1), rollup(2)], BLOCK_BYTES);
+    let limits = Limits { transactions_max: 10, ..limits(BLOCK_BYTES) };
+    let mut pool = Pool::new(rules.rollups(), limits, 7);
+    let mut admitted = |rollup: u32, numbers: std::ops::Range<u64>| {
+        let units = numbers.map(|number| checked(&rules, single(rollup, 9, numbered(number, 8))));
+        units.filter(|unit| pool.admit(unit.clone(), Source::Peer, 0).is_ok()).count()
+    };
+    assert_eq!(admitted(1, 0..50), 5, "ten times what is its part");
+    assert_eq!(admitted(2, 100..103), 3);
+    assert_eq!(admitted(2, 200..250), 2);
+}
+
+#[test]
 fn a_full_rollup_leaves_the_others_alone() {
     let small = Rollup { mempool_bytes_max: 1_000, ..rollup(1) };
     let rules = rules(vec![small, rollup(2)], BLOCK_BYTES);

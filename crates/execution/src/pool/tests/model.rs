@@ -73,7 +73,15 @@ impl Model {
                 return Some(Reason::ClientLimit);
             }
         }
-        let full = self.transactions() + new.ids.len() > limits.transactions_max
+        let sure = limits.transactions_max / rollups.len();
+        let committed: usize = rollups
+            .iter()
+            .map(|rollup| {
+                let waiting: usize = self.0.iter().map(|waiting| waiting.legs(rollup.id()).len()).sum();
+                (waiting + new.legs(rollup.id()).len()).max(sure)
+            })
+            .sum();
+        let full = committed > limits.transactions_max
             || self.bytes() + new.unit.bytes() > limits.bytes_max
             || rollups.iter().any(|rollup| {
                 let bytes: usize = new.legs(rollup.id()).iter().map(|leg| leg.payload.len()).sum();
