@@ -4,7 +4,7 @@ use super::Files;
 use std::{collections::BTreeSet, path::Path};
 
 /// Beginnings of paths that exist on somebody's machine only.
-const MACHINE: [&str; 4] = ["/root", "/home/", "/tmp/", "/work/"];
+const MACHINE: [&str; 3] = ["/root", "/home/", "/tmp/"];
 
 pub fn problems(root: &Path, files: &Files) -> Vec<String> {
     let exists = |path: &str| root.join(path).exists();
