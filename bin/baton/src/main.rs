@@ -13,7 +13,7 @@ use output::{Outcome, Output};
 use std::{process::ExitCode, time::Duration};
 
 /// A node allocates by the thousand per block and frees on other threads; the system's allocator took a
-/// tenth of its time. Memory of one block is kept for the next: giving it back at once cost as much.
+/// tenth of its time. Memory of one block is kept for the next; giving it back at once slows every block.
 #[global_allocator]
 static ALLOCATOR: MiMalloc =
     MiMalloc::new(Config { purge: Purge::After(Duration::from_secs(10)), ..Config::DEFAULT });

@@ -37,7 +37,6 @@ use commonware_runtime::{Handle, buffer::paged::CacheRef};
 use commonware_storage::archive::immutable;
 use commonware_utils::{NZDuration, NZU16, NZU64, NZUsize};
 use std::{
-    net::SocketAddr,
     num::{NonZeroU64, NonZeroUsize},
     sync::Arc,
     time::Duration,
@@ -362,9 +361,4 @@ pub async fn start<E: Runtime, N: Network>(
         }
     });
     Ok(Node { client, share_imported, handle })
-}
-
-/// Where a member listens, from the genesis.
-pub fn p2p_address(genesis: &Genesis, index: usize) -> Option<SocketAddr> {
-    genesis.members.get(index).map(|member| member.p2p)
 }
