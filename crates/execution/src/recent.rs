@@ -22,7 +22,7 @@
 //! The path is a chain of parents, so it meets the finalized chain as long as consensus is safe; that
 //! no two finalized blocks conflict is not checked again here.
 
-use crate::{IdMap, IdSet};
+use crate::ids::{Fingerprint, Fingerprinter, Fingerprints};
 use baton_types::{Block, Digest, TxId};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -30,11 +30,12 @@ use std::collections::{BTreeMap, VecDeque};
 #[derive(Debug)]
 pub struct Recent {
     validity_blocks_max: u64,
-    hash_key: u64,
+    fingerprinter: Fingerprinter,
     finalized_height: u64,
-    finalized: IdMap<u64>,
+    /// Low halves of heights: the window is far shorter than 2^32 blocks.
+    finalized: Fingerprints<u32>,
     /// The finalized ids by height, ascending.
-    buckets: VecDeque<(u64, Vec<TxId>)>,
+    buckets: VecDeque<(u64, Vec<Fingerprint>)>,
     unfinalized: BTreeMap<Digest, Overlay>,
 }
 
@@ -43,7 +44,7 @@ pub struct Recent {
 struct Overlay {
     parent: Digest,
     height: u64,
-    ids: IdSet,
+    ids: Fingerprints<()>,
 }
 
 impl Recent {
@@ -54,9 +55,9 @@ impl Recent {
     pub fn new(validity_blocks_max: u64, hash_key: u64) -> Self {
         Self {
             validity_blocks_max,
-            hash_key,
+            fingerprinter: Fingerprinter::new(hash_key),
             finalized_height: 0,
-            finalized: IdMap::new(hash_key),
+            finalized: Fingerprints::with_capacity(0),
             buckets: VecDeque::new(),
             unfinalized: BTreeMap::new(),
         }
@@ -70,9 +71,9 @@ impl Recent {
         }
         self.finalized_height = height;
         self.unfinalized.retain(|_, overlay| overlay.height > height);
-        let ids: Vec<_> = ids.copied().collect();
+        let ids: Vec<_> = ids.map(|id| self.fingerprinter.of(id)).collect();
         for id in &ids {
-            self.finalized.insert(*id, height);
+            self.finalized.insert(*id, low_half(height));
         }
         if !ids.is_empty() {
             self.buckets.push_back((height, ids));
@@ -87,7 +88,7 @@ impl Recent {
             let Some((height, ids)) = self.buckets.pop_front() else { break };
             for id in ids {
                 // An id ordered a second time, after it had been forgotten, has a later height.
-                if self.finalized.get(&id) == Some(&height) {
+                if self.finalized.get(&id) == Some(low_half(height)) {
                     self.finalized.remove(&id);
                 }
             }
@@ -100,7 +101,12 @@ impl Recent {
 
     /// Where the id was finalized, if that is not too long ago.
     pub fn height_of(&self, id: &TxId) -> Option<u64> {
-        self.finalized.get(id).copied()
+        self.height(&self.fingerprinter.of(id))
+    }
+
+    fn height(&self, id: &Fingerprint) -> Option<u64> {
+        let blocks_ago = low_half(self.finalized_height).wrapping_sub(self.finalized.get(id)?);
+        Some(self.finalized_height - u64::from(blocks_ago))
     }
 
     /// Remembers a block above the finalized tip. Refuses when there are [`Self::BLOCKS_MAX`]:
@@ -113,8 +119,10 @@ impl Recent {
         if header.height <= self.finalized_height || self.unfinalized.len() >= Self::BLOCKS_MAX {
             return false;
         }
-        let mut ids = IdSet::with_capacity(self.hash_key, block.transactions());
-        ids.extend(block.ids().copied());
+        let mut ids = Fingerprints::with_capacity(block.transactions());
+        for id in block.ids() {
+            ids.insert(self.fingerprinter.of(id), ());
+        }
         self.unfinalized.insert(digest, Overlay { parent: header.parent, height: header.height, ids });
         true
     }
@@ -132,10 +140,7 @@ impl Recent {
     /// Whether `id` is in the block `parent` or before it. Where the path from `parent` is broken
     /// nobody can tell, and the answer is yes: better to leave an id out than to order it twice.
     pub fn contains(&self, parent: &Digest, parent_height: u64, id: &TxId) -> bool {
-        self.height_of(id).is_some_and(|height| height <= parent_height)
-            || self
-                .path(parent, parent_height)
-                .any(|overlay| overlay.is_none_or(|overlay| overlay.ids.contains(id)))
+        self.ancestry(parent, parent_height).is_none_or(|ancestry| ancestry.contains(id))
     }
 
     /// The ids that a block on `parent` must not repeat, with the path walked once for many questions;
@@ -161,16 +166,21 @@ impl Recent {
 /// See [`Recent::ancestry`].
 #[derive(Debug)]
 pub struct Ancestry<'a> {
-    path: Vec<&'a IdSet>,
+    path: Vec<&'a Fingerprints<()>>,
     recent: &'a Recent,
     parent_height: u64,
 }
 
 impl Ancestry<'_> {
     pub fn contains(&self, id: &TxId) -> bool {
-        self.path.iter().any(|ids| ids.contains(id))
-            || self.recent.height_of(id).is_some_and(|height| height <= self.parent_height)
+        let id = self.recent.fingerprinter.of(id);
+        self.path.iter().any(|ids| ids.get(&id).is_some())
+            || self.recent.height(&id).is_some_and(|height| height <= self.parent_height)
     }
+}
+
+fn low_half(height: u64) -> u32 {
+    u32::try_from(height & u64::from(u32::MAX)).expect("masked to 32 bits")
 }
 
 #[cfg(test)]

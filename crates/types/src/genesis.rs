@@ -184,7 +184,7 @@ impl Default for Timing {
     fn default() -> Self {
         Self {
             idle_ms: 300,
-            block_interval_min_ms: 30,
+            block_interval_min_ms: 40,
             leader_timeout_ms: 700,
             certification_timeout_ms: 1_200,
             drift_max_ms: 100,

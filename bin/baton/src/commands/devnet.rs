@@ -35,7 +35,7 @@ pub struct Args {
     /// Blocks per epoch [default: 2000].
     #[arg(long, value_name = "N")]
     epoch_blocks: Option<u64>,
-    /// At most one block per this many milliseconds [default: 30]: less is faster, and costs more
+    /// At most one block per this many milliseconds [default: 40]: less is faster, and costs more
     /// processor time.
     #[arg(long, value_name = "MS")]
     block_interval: Option<u64>,

@@ -19,14 +19,17 @@ fn behaves_like_an_ordered_map() {
 }
 
 #[test]
-fn a_set_tells_new_from_known() {
-    let mut set = IdSet::new(7);
-    assert!(set.insert(some_id(1)));
-    assert!(!set.insert(some_id(1)));
-    set.extend([some_id(1), some_id(2)]);
-    assert_eq!(set.len(), 2);
-    assert!(set.remove(&some_id(1)) && !set.remove(&some_id(1)));
-    assert!(set.contains(&some_id(2)) && !set.contains(&some_id(1)));
+fn fingerprints_tell_ids_and_nodes_apart() {
+    let (one, other) = (Fingerprinter::new(1), Fingerprinter::new(2));
+    let mut known = Fingerprints::with_capacity(0);
+    for number in 0..10_000 {
+        assert_eq!(known.get(&one.of(&some_id(number))), None, "id {number} looks like an earlier one");
+        known.insert(one.of(&some_id(number)), number);
+        assert_ne!(one.of(&some_id(number)), other.of(&some_id(number)));
+    }
+    known.remove(&one.of(&some_id(7)));
+    assert_eq!((known.get(&one.of(&some_id(7))), known.get(&one.of(&some_id(8)))), (None, Some(8)));
+    assert_eq!(size_of::<(Fingerprint, u32)>(), 16);
 }
 
 fn hash(key: u64, id: &TxId) -> u64 {
