@@ -1,25 +1,37 @@
-//! Nodes that can be crashed and started again, on links that can be cut.
+//! Nodes that can be crashed and started again, on links that can be cut and machines that can fail.
 
 use crate::{
+    byzantine::{Behaviour, Deeds, Ends, Seat},
+    disk::{Disk, Unsynced},
+    life::Life,
     links::{Links, Oracle},
+    machine::{Machine, Skew},
+    trace::{Entry, Trace},
+    votes::{Listener, Votes},
     witness::Witness,
 };
-use baton_consensus::{Client, client::Event, engine};
+use baton_consensus::{Client, History, client::Event, engine};
 use baton_execution::pool::Limits;
-use baton_node::keys::{Devnet, MemberKeys, devnet_genesis};
-use baton_types::{Genesis, PublicKey, Rollup, genesis::Data};
+use baton_node::keys::{self, Devnet, MemberKeys, devnet_genesis};
+use baton_types::{Epoch, Genesis, PublicKey, Rollup, faults_tolerated, genesis::Data};
 use commonware_cryptography::Signer as _;
 use commonware_p2p::simulated::{self, Link};
-use commonware_runtime::{Clock as _, Handle, Spawner as _, Supervisor as _, deterministic::Context};
+use commonware_runtime::{
+    Clock as _, Handle, Metrics as _, Spawner as _, Supervisor as _, deterministic::Context,
+};
 use commonware_utils::{NZUsize, Probability, sync::Mutex};
 use std::{
-    sync::Arc,
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock, atomic::Ordering},
     time::{Duration, UNIX_EPOCH},
 };
-use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::broadcast::{Receiver, error::RecvError};
+
+/// How long the last events of an ended process may take to be heard.
+const HEARD_MS: u64 = 1_000;
 
 /// What the messages between two members go through.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkSpec {
     pub latency_ms: u64,
     pub jitter_ms: u64,
@@ -50,26 +62,44 @@ pub struct Cluster {
     pub genesis: Genesis,
     keys: Vec<MemberKeys>,
     pub members: Vec<Member>,
+    pub trace: Trace,
+    pub unsynced: Unsynced,
     link: LinkSpec,
     /// Side of the partition each member is on; all 0 when there is none.
     sides: Vec<u8>,
+    /// Directions in which nothing gets through.
+    cuts: BTreeSet<(usize, usize)>,
+    /// What the links of each member take longer.
+    slow_ms: Vec<u64>,
+    /// Links as they are laid.
+    laid: BTreeMap<(usize, usize), LinkSpec>,
+    /// Members that do not keep the rules. They never count as running, and nothing stops them.
+    hostile: BTreeMap<usize, Behaviour>,
+    deeds: BTreeMap<usize, Deeds>,
 }
 
 pub struct Member {
-    /// None while crashed.
+    /// None while it is down.
     pub running: Option<Running>,
     pub witness: Arc<Mutex<Witness>>,
-    /// First contradiction in the member's own account.
+    pub votes: Arc<Mutex<Votes>>,
+    /// First contradiction in the member's own account, or why it ended by itself.
     pub contradiction: Arc<Mutex<Option<String>>>,
-    starts: u64,
+    /// How much of the chain it keeps, from its next start on.
+    pub history: History,
+    pub disk: Disk,
     /// How far its clock is ahead.
-    pub skew_ms: u64,
+    pub skew: Skew,
+    starts: u64,
+    /// Hears the events of the last life.
+    listener: Arc<Mutex<Option<Handle<()>>>>,
 }
 
 pub struct Running {
-    pub client: Client,
+    /// None while it starts.
+    client: Arc<OnceLock<Client>>,
+    life: Arc<Life>,
     handle: Handle<()>,
-    listener: Handle<()>,
 }
 
 /// A genesis for `nodes` members and the rollups 1 (bytes), 2 (bytes) and 3 (hashes).
@@ -80,14 +110,36 @@ pub fn genesis(nodes: u16, seed: u64, change: impl FnOnce(&mut Genesis)) -> (Gen
         Rollup::opaque(3, "hashes", Data::Hash),
     ];
     let devnet = Devnet { seed: Some(seed), rollups, ..Devnet::local(nodes, 30_000) };
-    let (mut genesis, keys) = devnet_genesis(devnet);
+    let (mut genesis, members) = devnet_genesis(devnet);
     change(&mut genesis);
+    keys::commit(&mut genesis, &members);
     genesis.check().expect("the scenario's genesis is valid");
-    (genesis, keys)
+    (genesis, members)
 }
 
 impl Cluster {
-    pub async fn new(context: Context, genesis: Genesis, keys: Vec<MemberKeys>, link: LinkSpec) -> Self {
+    /// Starts all members, and returns once they run.
+    pub async fn new(
+        context: Context,
+        genesis: Genesis,
+        keys: Vec<MemberKeys>,
+        link: LinkSpec,
+        unsynced: Unsynced,
+        hostile: BTreeMap<usize, Behaviour>,
+    ) -> Self {
+        Self::with_history(context, genesis, keys, link, unsynced, hostile, History::Full).await
+    }
+
+    /// As [`Self::new`], with members that keep so much of the chain.
+    pub async fn with_history(
+        context: Context,
+        genesis: Genesis,
+        keys: Vec<MemberKeys>,
+        link: LinkSpec,
+        unsynced: Unsynced,
+        hostile: BTreeMap<usize, Behaviour>,
+        history: History,
+    ) -> Self {
         let n = keys.len();
         let config = simulated::Config {
             max_size: engine::max_message_size(&genesis),
@@ -98,18 +150,42 @@ impl Cluster {
         let (network, oracle) = simulated::Network::new(context.child("network"), config);
         network.start();
         let members = (0..n)
-            .map(|_| Member {
+            .map(|index| Member {
                 running: None,
                 witness: Arc::default(),
+                votes: Arc::default(),
                 contradiction: Arc::default(),
+                history,
+                disk: Disk::new(context.child("disk").with_attribute("index", index)),
+                skew: Arc::default(),
                 starts: 0,
-                skew_ms: 0,
+                listener: Arc::default(),
             })
             .collect();
-        let mut cluster = Self { context, oracle, genesis, keys, members, link, sides: vec![0; n] };
+        let trace = Trace::new(context.child("trace"));
+        let mut cluster = Self {
+            context,
+            oracle,
+            genesis,
+            keys,
+            members,
+            trace,
+            unsynced,
+            link,
+            sides: vec![0; n],
+            cuts: BTreeSet::new(),
+            slow_ms: vec![0; n],
+            laid: BTreeMap::new(),
+            hostile,
+            deeds: BTreeMap::new(),
+        };
+        let honest = n - cluster.hostile.len();
         cluster.relink().await;
         for index in 0..n {
             cluster.start(index).await;
+        }
+        while cluster.running().count() < honest && !cluster.members.iter().any(Member::ended) {
+            cluster.context.sleep(Duration::from_millis(1)).await;
         }
         cluster
     }
@@ -118,16 +194,31 @@ impl Cluster {
         self.keys[index].identity.public_key()
     }
 
-    /// Lays all links anew: between members of one side only.
+    fn link(&self, from: usize, to: usize) -> Option<LinkSpec> {
+        let hostile = self.hostile.contains_key(&from) || self.hostile.contains_key(&to);
+        let cut = self.sides[from] != self.sides[to] || self.cuts.contains(&(from, to));
+        if cut && !hostile {
+            return None;
+        }
+        let latency_ms = self.link.latency_ms + self.slow_ms[from] + self.slow_ms[to];
+        Some(LinkSpec { latency_ms, ..self.link })
+    }
+
+    /// Lays the links that are not as they should be.
     async fn relink(&mut self) {
-        for from in 0..self.keys.len() {
-            for to in (0..self.keys.len()).filter(|to| *to != from) {
-                let (a, b) = (self.identity(from), self.identity(to));
-                // Fails when there was none.
-                let _ = self.oracle.remove_link(a.clone(), b.clone()).await;
-                if self.sides[from] == self.sides[to] {
-                    self.oracle.add_link(a, b, self.link.link()).await.expect("both ends exist");
-                }
+        let n = self.keys.len();
+        for (from, to) in (0..n).flat_map(|from| (0..n).map(move |to| (from, to))).filter(|(a, b)| a != b) {
+            let wanted = self.link(from, to);
+            if self.laid.get(&(from, to)) == wanted.as_ref() {
+                continue;
+            }
+            let (a, b) = (self.identity(from), self.identity(to));
+            if self.laid.remove(&(from, to)).is_some() {
+                self.oracle.remove_link(a.clone(), b.clone()).await.expect("the link was laid");
+            }
+            if let Some(link) = wanted {
+                self.oracle.add_link(a, b, link.link()).await.expect("both ends exist");
+                self.laid.insert((from, to), link);
             }
         }
     }
@@ -143,87 +234,251 @@ impl Cluster {
         self.relink().await;
     }
 
-    pub async fn heal(&mut self) {
-        self.sides.fill(0);
+    /// From now on nothing gets from one member to another; the other direction stays.
+    pub async fn cut(&mut self, from: usize, to: usize) {
+        self.cuts.insert((from, to));
         self.relink().await;
     }
 
-    /// Starts a member, on the disk it had.
+    /// All messages from and to this member take so much longer.
+    pub async fn slow(&mut self, index: usize, ms: u64) {
+        self.slow_ms[index] = ms;
+        self.relink().await;
+    }
+
+    /// Ends partitions and cuts.
+    pub async fn heal(&mut self) {
+        self.sides.fill(0);
+        self.cuts.clear();
+        self.relink().await;
+    }
+
+    /// Starts a member that is down, on what its disk has.
     pub async fn start(&mut self, index: usize) {
+        if self.members[index].running.is_some() || self.deeds.contains_key(&index) {
+            return;
+        }
+        if let Some(behaviour) = self.hostile.get(&index) {
+            let deeds = self.seat(index).start(behaviour).await;
+            self.deeds.insert(index, deeds);
+            return;
+        }
+        self.hear_out(index).await;
         let member = &mut self.members[index];
-        assert!(member.running.is_none(), "member {index} runs already");
         let first = member.starts == 0;
         member.starts += 1;
         member.witness.lock().restart();
-        let keys = &self.keys[index];
+        let life = Arc::new(Life::default());
         let context = self
             .context
             .child("member")
             .with_attribute("index", index)
             .with_attribute("start", member.starts);
-        let time = context.child("clock");
-        let skew_ms = member.skew_ms;
-        let clock = move || {
-            let since = time.current().duration_since(UNIX_EPOCH).unwrap_or_default();
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX) + skew_ms
-        };
-        let config = engine::Config {
-            genesis: self.genesis.clone(),
-            key: keys.identity.clone(),
-            first_share: first.then(|| keys.share.clone()),
-            partition: format!("member{index}"),
-            limits: Limits {
-                bytes_max: 64 * 1024 * 1024,
-                transactions_max: 100_000,
-                client_transactions_max: 100_000,
-                client_bytes_max: 64 * 1024 * 1024,
-                validity_blocks_max: self.genesis.validity_blocks_max,
-                block_bytes_max: self.genesis.block_bytes_max,
-            },
-            clock: Arc::new(clock),
-            page_cache_pages: NZUsize!(256),
-        };
-        let mut links = Links::new(&self.oracle, keys.identity.public_key());
-        let listening = context.child("listener");
-        let node = engine::start(context, config, &mut links).await.expect("the member starts");
-        let mut events = node.client.subscribe();
+        // Not part of the process: it hears what that left behind.
+        let listening = self.context.child("listener");
+        let machine = Machine::new(context, life.clone(), member.disk.clone(), member.skew.clone());
+        let keys = &self.keys[index];
+        let config = config(&self.genesis, keys, first, index, machine.child("clock"), member.history);
+        let listener = Listener { member: index, votes: member.votes.clone(), trace: self.trace.clone() };
+        let mut links = Ends::honest(Links::new(&self.oracle, keys.identity.public_key(), listener));
+        let client = Arc::new(OnceLock::new());
+        let (slot, ended, trace) = (client.clone(), life.clone(), self.trace.clone());
         let (witness, contradiction) = (member.witness.clone(), member.contradiction.clone());
-        let listener = listening.spawn(move |_| async move {
-            loop {
-                match events.recv().await {
-                    Ok(event) => hear(&witness, &contradiction, &event),
-                    Err(RecvError::Lagged(_)) => {
-                        contradiction.lock().get_or_insert("the listener lost events".to_owned());
-                    }
-                    Err(RecvError::Closed) => return,
-                }
-            }
+        let heard = member.listener.clone();
+        let handle = machine.spawn(move |machine| async move {
+            let node = engine::start(machine, config, &mut links).await.expect("the member starts");
+            trace.record(Entry::Started { member: index });
+            let events = node.client.subscribe();
+            let listener = listen(events, index, witness, contradiction, trace);
+            *heard.lock() = Some(listening.spawn(|_| listener));
+            let _ = slot.set(node.client);
+            let _ = node.handle.await;
+            ended.end("a part of the node has ended".to_owned());
         });
-        self.members[index].running = Some(Running { client: node.client, handle: node.handle, listener });
+        self.members[index].running = Some(Running { client, life, handle });
     }
 
-    /// Ends a member between two instructions, as `kill -9` does.
+    /// Waits until all events of the member's last life are heard. They end when nothing of it is left.
+    async fn hear_out(&self, index: usize) {
+        let Some(listener) = self.members[index].listener.lock().take() else { return };
+        if self.context.timeout(Duration::from_millis(HEARD_MS), listener).await.is_err() {
+            self.members[index].contradict("something of it is left after it ended");
+        }
+    }
+
+    /// Ends a member between two instructions, if it runs.
     pub fn crash(&mut self, index: usize) {
-        let running = self.members[index].running.take().expect("the member runs");
+        let Some(running) = self.members[index].running.take() else { return };
+        running.life.end("crashed".to_owned());
+        let cause = running.life.cause().unwrap_or_default();
+        self.trace.record(Entry::Ended { member: index, cause });
         running.handle.abort();
-        running.listener.abort();
+        self.members[index].disk.crash(self.unsynced);
     }
 
+    /// Takes away members that ended by themselves. Only a broken disk excuses that.
+    pub fn reap(&mut self) {
+        for index in 0..self.members.len() {
+            let member = &mut self.members[index];
+            if !member.ended() {
+                continue;
+            }
+            if let Some(running) = member.running.as_ref().filter(|running| !running.life.excused()) {
+                let cause = running.life.cause().unwrap_or_default();
+                member.contradict(&format!("ended by itself: {cause}"));
+            }
+            self.crash(index);
+        }
+    }
+
+    /// The member's disk is replaced by an empty one.
+    pub fn wipe(&mut self, index: usize) {
+        self.crash(index);
+        let epoch = self.epoch();
+        let member = &mut self.members[index];
+        member.disk.wipe();
+        member.votes.lock().lost_share(epoch);
+    }
+
+    /// Members that have started, and what to ask them with.
     pub fn running(&self) -> impl Iterator<Item = (usize, &Client)> {
+        self.members.iter().enumerate().filter_map(|(index, member)| Some((index, member.client()?)))
+    }
+
+    /// The lowest finalized height among the members that are not down.
+    pub fn lowest(&self) -> u64 {
         self.members
             .iter()
-            .enumerate()
-            .filter_map(|(index, member)| Some((index, &member.running.as_ref()?.client)))
+            .filter(|member| member.running.is_some())
+            .map(|member| member.client().map_or(0, Client::finalized_height))
+            .min()
+            .unwrap_or(0)
     }
 
-    /// The lowest finalized height among the members that run.
-    pub fn lowest(&self) -> u64 {
-        self.running().map(|(_, client)| client.live().finalized_height).min().unwrap_or(0)
+    /// The latest epoch any member is in.
+    pub fn epoch(&self) -> Epoch {
+        self.running().map(|(_, client)| client.live().epoch).max().unwrap_or(Epoch::zero())
+    }
+
+    fn seat(&self, index: usize) -> Seat<'_> {
+        Seat {
+            context: &self.context,
+            oracle: &self.oracle,
+            genesis: &self.genesis,
+            keys: &self.keys,
+            index,
+            hostile: &self.hostile,
+            trace: &self.trace,
+        }
+    }
+
+    /// What a member did, if it is hostile.
+    pub fn deeds(&self, index: usize) -> Option<&Deeds> {
+        self.deeds.get(&index)
+    }
+
+    /// A counter of a member in its present life, summed over the labels that contain `label`.
+    pub fn metric(&self, index: usize, name: &str, label: &str) -> u64 {
+        let member = [format!("index=\"{index}\""), format!("start=\"{}\"", self.members[index].starts)];
+        let encoded = self.context.encode();
+        encoded
+            .lines()
+            .filter_map(|line| line.split_once('{'))
+            .filter(|(full, rest)| {
+                full.starts_with("cluster_member_")
+                    && full.ends_with(&format!("_{name}_total"))
+                    && member.iter().all(|attribute| rest.contains(attribute))
+                    && rest.contains(label)
+            })
+            .filter_map(|(_, rest)| rest.rsplit(' ').next()?.parse::<u64>().ok())
+            .sum()
+    }
+
+    /// Honest members that refuse to talk to each other.
+    pub async fn blocked(&self) -> Vec<(usize, usize)> {
+        let position = |key: &PublicKey| (0..self.keys.len()).find(|index| self.identity(*index) == *key);
+        let blocked = self.oracle.blocked().await.expect("the network runs");
+        let pairs = blocked.iter().filter_map(|(from, to)| Some((position(from)?, position(to)?)));
+        let honest = |index: &usize| !self.hostile.contains_key(index);
+        pairs.filter(|(from, to)| honest(from) && honest(to)).collect()
     }
 }
 
-fn hear(witness: &Mutex<Witness>, contradiction: &Mutex<Option<String>>, event: &Event) {
-    if let Err(error) = witness.lock().hear(event) {
-        contradiction.lock().get_or_insert(error);
+impl Member {
+    pub fn client(&self) -> Option<&Client> {
+        self.running.as_ref()?.client.get()
+    }
+
+    /// Whether its process ended by itself.
+    pub fn ended(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| running.life.ended())
+    }
+
+    pub fn pause(&self, paused: bool) {
+        if let Some(running) = &self.running {
+            running.life.pause(paused);
+        }
+    }
+
+    pub fn set_skew(&self, ms: i64) {
+        self.skew.store(ms, Ordering::Relaxed);
+    }
+
+    fn contradict(&self, what: &str) {
+        self.contradiction.lock().get_or_insert_with(|| what.to_owned());
+    }
+}
+
+pub(crate) fn config(
+    genesis: &Genesis,
+    keys: &MemberKeys,
+    first: bool,
+    index: usize,
+    time: Machine,
+    history: History,
+) -> engine::Config {
+    let clock = move || {
+        let since = time.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    };
+    let members = u32::try_from(genesis.members.len()).expect("a cluster has few members");
+    engine::Config {
+        genesis: genesis.clone(),
+        key: keys.identity.clone(),
+        first_share: first.then(|| keys.share.clone()),
+        vrf: Some(keys.vrf.clone()),
+        partition: format!("member{index}"),
+        history,
+        limits: Limits {
+            faults_max: faults_tolerated(members) as usize,
+            bytes_max: 64 * 1024 * 1024,
+            transactions_max: 20_000,
+            client_transactions_max: 100_000,
+            client_bytes_max: 64 * 1024 * 1024,
+            validity_blocks_max: genesis.validity_blocks_max,
+            block_bytes_max: genesis.block_bytes_max,
+        },
+        clock: Arc::new(clock),
+        page_cache_pages: NZUsize!(256),
+    }
+}
+
+/// Hears the events of one life until nothing of it is left.
+async fn listen(
+    mut events: Receiver<Event>,
+    member: usize,
+    witness: Arc<Mutex<Witness>>,
+    contradiction: Arc<Mutex<Option<String>>>,
+    trace: Trace,
+) {
+    loop {
+        let heard = match events.recv().await {
+            Ok(event) => witness.lock().hear(member, &event, &trace),
+            Err(RecvError::Lagged(_)) => Err("the listener lost events".to_owned()),
+            Err(RecvError::Closed) => return,
+        };
+        if let Err(error) = heard {
+            contradiction.lock().get_or_insert(error);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Simulated links between members.
 
+use crate::votes::{Heard, Listener};
 use baton_consensus::network::{Channel, Network};
 use baton_types::{Directory, Epoch, PublicKey};
 use commonware_glue::dkg::network::Manager;
@@ -14,24 +15,31 @@ pub type Oracle = simulated::Oracle<PublicKey, Context>;
 pub struct Links {
     control: simulated::Control<PublicKey, Context>,
     peers: Peers,
+    listener: Listener,
 }
 
 impl Links {
-    pub fn new(oracle: &Oracle, me: PublicKey) -> Self {
+    /// `listener` hears the votes that leave this end.
+    pub fn new(oracle: &Oracle, me: PublicKey, listener: Listener) -> Self {
         let peers = Peers { inner: oracle.manager(), sets: Arc::default() };
-        Self { control: oracle.control(me), peers }
+        Self { control: oracle.control(me), peers, listener }
     }
 }
 
 impl Network for Links {
-    type Sender = simulated::Sender<PublicKey, Context>;
+    type Sender = Heard;
     type Receiver = simulated::Receiver<PublicKey>;
     type Manager = Peers;
     type Blocker = simulated::Control<PublicKey, Context>;
 
     async fn register(&mut self, channel: Channel) -> (Self::Sender, Self::Receiver) {
-        self.control.register(channel.id(), channel.quota()).await.expect("the simulated network runs")
+        let registered = self.control.register(channel.id(), channel.quota()).await;
+        let (sender, receiver) = registered.expect("the simulated network runs");
+        let listener = (channel == Channel::Votes).then(|| self.listener.clone());
+        (Heard::new(sender, listener), receiver)
     }
+
+    fn start(&mut self) {}
 
     fn manager(&self) -> Peers {
         self.peers.clone()

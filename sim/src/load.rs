@@ -9,69 +9,142 @@ use commonware_utils::sync::Mutex;
 use rand::Rng as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+/// Blocks for which most transactions are valid: enough for a cluster that works.
+const VALIDITY_BLOCKS: u64 = 200;
+/// Blocks for which the short-lived ones are.
+const SHORT_BLOCKS: u64 = 4;
+
 /// A receipt as the submitter keeps it.
 #[derive(Clone, Copy, Debug)]
 pub struct Promise {
-    /// The node that signed it.
-    pub node: usize,
     pub rung: Rung,
+    pub valid_until: u64,
+    /// Valid for so short a time that it may well expire.
+    pub short: bool,
 }
 
-pub type Promises = Arc<Mutex<BTreeMap<TxId, Promise>>>;
+/// What was promised, by transaction and by the node that promised it.
+#[derive(Default)]
+pub struct Ledger {
+    pub promises: BTreeMap<(TxId, usize), Promise>,
+    /// Receipts that do not verify.
+    pub forged: usize,
+}
 
-/// How much is submitted, until told to stop.
-#[derive(Clone, Copy, Debug)]
+impl Ledger {
+    /// A node lost its disk: what no other node has on disk is lost with it.
+    pub fn forget(&mut self, node: usize) {
+        self.promises.retain(|(_, by), promise| *by != node || promise.rung >= Rung::Replicated);
+    }
+}
+
+pub type Promises = Arc<Mutex<Ledger>>;
+
+/// How much is submitted, until told to stop. `…_every`: one in so many batches, 0 for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
     pub every_ms: u64,
     pub batch: usize,
-    /// One in so many batches is a bundle over two rollups; 0 for none.
+    pub payload_bytes: usize,
+    /// Is a bundle over two rollups.
     pub bundle_every: u64,
-    /// One in so many batches asks for `replicated`; 0 for none.
+    /// Asks for `replicated`.
     pub replicated_every: u64,
+    /// Goes to two nodes at once.
+    pub twice_every: u64,
+    /// Is valid for a few blocks only.
+    pub short_every: u64,
 }
 
 impl Default for Rate {
     fn default() -> Self {
-        Self { every_ms: 50, batch: 5, bundle_every: 7, replicated_every: 3 }
+        Self {
+            every_ms: 50,
+            batch: 5,
+            payload_bytes: 64,
+            bundle_every: 7,
+            replicated_every: 3,
+            twice_every: 0,
+            short_every: 0,
+        }
     }
 }
 
-/// Submits one batch to `client` without waiting, and records its receipt when it comes.
-pub fn submit(context: &Context, node: usize, client: Client, number: u64, rate: Rate, promises: &Promises) {
-    let mut rng = context.child("payload");
-    let valid_until = client.live().finalized_height + 200;
-    let every = |n: u64| n > 0 && number.is_multiple_of(n);
-    let mut payload = || {
-        let mut bytes = vec![0; 64];
-        rng.fill_bytes(&mut bytes);
-        Bytes::from(bytes)
-    };
-    let units = if every(rate.bundle_every) {
-        vec![Unit::Bundle(Bundle::new(valid_until, vec![(RollupId(1), payload()), (RollupId(2), payload())]))]
-    } else {
-        (0..rate.batch)
-            .map(|i| {
-                let rollup = RollupId(if i % 3 == 2 { 2 } else { 1 });
-                let transaction = Transaction { valid_until, bundle: None, payload: payload() };
-                Unit::Single { rollup, transaction, fee_hint: 0 }
-            })
-            .collect()
-    };
-    let ack = if every(rate.replicated_every) { Ack::Replicated } else { Ack::Pending };
-    let promises = promises.clone();
-    context.child("submit").spawn(move |_| async move {
-        let submit = Submit { client: "load".into(), units, ack };
-        let Ok(submitted) = client.submit(submit).await else { return };
-        let Some(receipt) = submitted.receipt else { return };
-        assert!(receipt.verify(), "a receipt's signature must verify");
-        let mut promises = promises.lock();
-        for id in receipt.ids {
-            promises.insert(id, Promise { node, rung: receipt.rung });
-        }
-    });
+/// Sends batches in turn to the nodes that run.
+pub struct Load {
+    context: Context,
+    rate: Rate,
+    number: u64,
+    pub promises: Promises,
 }
 
-/// Time between two submissions.
-pub async fn pause(context: &Context, rate: Rate) {
-    context.sleep(Duration::from_millis(rate.every_ms)).await;
+impl Load {
+    pub fn new(context: Context, rate: Rate) -> Self {
+        Self { context, rate, number: 0, promises: Promises::default() }
+    }
+
+    /// Submits one batch without waiting; its receipt is recorded when it comes.
+    pub fn submit(&mut self, nodes: &[(usize, &Client)]) {
+        let turn = usize::try_from(self.number).unwrap_or(0);
+        let Some((node, client)) = nodes.get(turn % nodes.len().max(1)) else { return };
+        self.number += 1;
+        let short = self.every(self.rate.short_every);
+        let validity = if short { SHORT_BLOCKS } else { VALIDITY_BLOCKS };
+        let valid_until = client.finalized_height() + validity;
+        let units = self.units(valid_until);
+        let promise = Promise { rung: Rung::Pending, valid_until, short };
+        self.send(*node, client, units.clone(), promise);
+        let (node, client) = nodes[(turn + 1) % nodes.len()];
+        if self.every(self.rate.twice_every) && nodes.len() > 1 {
+            self.send(node, client, units, promise);
+        }
+    }
+
+    fn every(&self, n: u64) -> bool {
+        n > 0 && self.number.is_multiple_of(n)
+    }
+
+    fn units(&self, valid_until: u64) -> Vec<Unit> {
+        let mut rng = self.context.child("payload");
+        let mut payload = |len| {
+            let mut bytes = vec![0; len];
+            rng.fill_bytes(&mut bytes);
+            Bytes::from(bytes)
+        };
+        let len = self.rate.payload_bytes;
+        if self.every(self.rate.bundle_every) {
+            let legs = vec![(RollupId(1), payload(len)), (RollupId(2), payload(len))];
+            return vec![Unit::Bundle(Bundle::new(valid_until, legs))];
+        }
+        (0..self.rate.batch)
+            .map(|i| {
+                let (rollup, len) = [(1, len), (1, len), (2, len), (3, 32)][i % 4];
+                let transaction = Transaction { valid_until, bundle: None, payload: payload(len) };
+                Unit::Single { rollup: RollupId(rollup), transaction, fee_hint: 0 }
+            })
+            .collect()
+    }
+
+    fn send(&self, node: usize, client: &Client, units: Vec<Unit>, promise: Promise) {
+        let ack = if self.every(self.rate.replicated_every) { Ack::Replicated } else { Ack::Pending };
+        let (client, promises) = (client.clone(), self.promises.clone());
+        self.context.child("submit").spawn(move |_| async move {
+            let submit = Submit { client: "load".into(), units, ack };
+            let Ok(submitted) = client.submit(submit).await else { return };
+            let Some(receipt) = submitted.receipt else { return };
+            let mut ledger = promises.lock();
+            if !receipt.verify() {
+                ledger.forged += 1;
+                return;
+            }
+            for id in receipt.ids {
+                ledger.promises.insert((id, node), Promise { rung: receipt.rung, ..promise });
+            }
+        });
+    }
+
+    /// Time between two submissions.
+    pub async fn pause(&self) {
+        self.context.sleep(Duration::from_millis(self.rate.every_ms)).await;
+    }
 }

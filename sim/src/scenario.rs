@@ -1,39 +1,87 @@
-//! A scenario: a seed, a cluster, faults at their times, a load. And what must hold in any of them.
+//! A scenario: a seed, a cluster, faults at their times, a load.
 
 use crate::{
+    byzantine::Behaviour,
     cluster::{self, Cluster, LinkSpec},
-    load::{self, Promises, Rate},
+    disk::Unsynced,
+    fault::{self, Action},
+    life,
+    load::{Load, Rate},
+    properties,
+    trace::Entry,
 };
-use baton_types::{Genesis, receipt::Rung};
+use baton_types::{
+    Genesis,
+    genesis::{Election, Reshare},
+};
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
-use std::{fmt::Write as _, time::Duration};
+use std::{
+    fmt::Write as _,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::{Duration, SystemTime},
+};
 
-/// A fault, or its end.
-#[derive(Clone, Debug)]
-pub enum Action {
-    Crash(usize),
-    Restart(usize),
-    CrashAll,
-    RestartAll,
-    /// Cuts these members off from the others.
-    Partition(Vec<usize>),
-    Heal,
-    Link(LinkSpec),
-    /// The member's clock, from its next start on.
-    Skew(usize, u64),
+/// When every run begins: clocks may then be set back.
+const EPOCH: Duration = Duration::from_secs(1_700_000_000);
+/// Simulated time beyond load and drain after which a run has hung.
+const HUNG_MS: u64 = 120_000;
+
+/// What a swarm varies of a genesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chain {
+    pub election: Election,
+    pub epoch_blocks: u64,
+    pub reshare: Reshare,
+    pub idle_ms: u64,
+    pub block_interval_min_ms: u64,
 }
 
+impl Default for Chain {
+    fn default() -> Self {
+        Self {
+            election: Election::ThresholdLottery,
+            epoch_blocks: 2_000,
+            reshare: Reshare::OnChange,
+            idle_ms: 300,
+            block_interval_min_ms: 30,
+        }
+    }
+}
+
+impl Chain {
+    fn apply(&self, genesis: &mut Genesis) {
+        genesis.election = self.election;
+        genesis.epoch_blocks = self.epoch_blocks;
+        genesis.reshare = self.reshare;
+        genesis.timing.idle_ms = self.idle_ms;
+        genesis.timing.block_interval_min_ms = self.block_interval_min_ms;
+    }
+}
+
+#[derive(Clone)]
 pub struct Scenario {
     pub name: &'static str,
     pub seed: u64,
     pub nodes: u16,
+    pub chain: Chain,
+    /// Applied after `chain`.
     pub genesis: fn(&mut Genesis),
     pub link: LinkSpec,
+    /// How long a sync or a read of any disk takes.
+    pub disk_ms: u64,
+    /// What a crash leaves of writes that were not synced.
+    pub unsynced: Unsynced,
     pub rate: Rate,
+    /// Members that do not keep the rules; the properties are those of the others.
+    pub hostile: Vec<(usize, Behaviour)>,
     /// In order of time, in ms from the start.
     pub events: Vec<(u64, Action)>,
     /// How long the load and the faults go on.
     pub run_ms: u64,
+    /// Whether all faults end then, and members that are down start.
+    pub heals: bool,
+    /// The longest time without a new block, where the faults are such that there should be one.
+    pub stall_max_ms: Option<u64>,
     /// How long afterwards the cluster may take to order what it accepted.
     pub drain_ms: u64,
     /// Blocks that must be final everywhere at the end.
@@ -46,11 +94,17 @@ impl Default for Scenario {
             name: "",
             seed: 1,
             nodes: 4,
+            chain: Chain::default(),
             genesis: |_| {},
             link: LinkSpec::default(),
+            disk_ms: 0,
+            unsynced: Unsynced::Lost,
             rate: Rate::default(),
+            hostile: Vec::new(),
             events: Vec::new(),
             run_ms: 5_000,
+            heals: false,
+            stall_max_ms: None,
             drain_ms: 20_000,
             min_height: 20,
         }
@@ -58,10 +112,11 @@ impl Default for Scenario {
 }
 
 /// What a run ended with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Hash of everything that happened; equal for equal seeds.
     pub state: String,
+    pub simulated_ms: u64,
     pub height: u64,
     pub epoch: u64,
     pub accepted: usize,
@@ -69,18 +124,21 @@ pub struct Report {
     pub violations: Vec<String>,
 }
 
+/// A report, and how it came about.
+pub struct Outcome {
+    pub report: Report,
+    pub trace: Vec<(u64, Entry)>,
+}
+
 /// Runs a scenario and panics with its seed and the command to repeat it when a property fails.
-/// `after` looks at the cluster at its end.
 pub fn run(scenario: &Scenario) -> Report {
     run_with(scenario, async |_| {})
 }
 
-/// As [`run`].
+/// As [`run`]. `after` looks at the cluster at its end.
 pub fn run_with(scenario: &Scenario, after: impl AsyncFnOnce(&mut Cluster)) -> Report {
     let seed = seed(scenario);
-    let config = deterministic::Config::new().with_seed(seed);
-    let report = deterministic::Runner::new(config)
-        .start(|context| Box::pin(simulate(context, scenario, seed, after)));
+    let report = start(scenario, seed, after).report;
     if !report.violations.is_empty() {
         let mut text = String::new();
         for violation in &report.violations {
@@ -102,8 +160,26 @@ pub fn run_twice(scenario: &Scenario) -> Report {
     first
 }
 
+/// Runs a scenario with its own seed. What fails is in the report, a panic too.
+pub fn outcome(scenario: &Scenario) -> Outcome {
+    let run = || start(scenario, scenario.seed, async |_| {});
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let violations = vec![format!("the run panicked: {}", life::message(&*panic))];
+        Outcome { report: Report { violations, ..Report::default() }, trace: Vec::new() }
+    })
+}
+
 fn seed(scenario: &Scenario) -> u64 {
     std::env::var("BATON_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(scenario.seed)
+}
+
+fn start(scenario: &Scenario, seed: u64, after: impl AsyncFnOnce(&mut Cluster)) -> Outcome {
+    let hung = Duration::from_millis(scenario.run_ms + scenario.drain_ms + HUNG_MS);
+    let config = deterministic::Config::new()
+        .with_seed(seed)
+        .with_start_time(SystemTime::UNIX_EPOCH + EPOCH)
+        .with_timeout(Some(hung));
+    deterministic::Runner::new(config).start(|context| Box::pin(simulate(context, scenario, seed, after)))
 }
 
 async fn simulate(
@@ -111,134 +187,105 @@ async fn simulate(
     scenario: &Scenario,
     seed: u64,
     after: impl AsyncFnOnce(&mut Cluster),
-) -> Report {
-    let (genesis, keys) = cluster::genesis(scenario.nodes, seed, scenario.genesis);
-    let mut cluster = Cluster::new(context.child("cluster"), genesis, keys, scenario.link).await;
-    let promises = Promises::default();
-    let start = context.current();
-    let elapsed = || {
-        let since = context.current().duration_since(start).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    };
-    let mut events = scenario.events.iter().peekable();
-    let mut number = 0;
-    while elapsed() < scenario.run_ms {
-        while let Some((_, action)) = events.next_if(|(at, _)| *at <= elapsed()) {
-            act(&mut cluster, action).await;
-        }
-        let running: Vec<_> = cluster.running().map(|(index, client)| (index, client.clone())).collect();
-        if let Some((index, client)) =
-            running.get(usize::try_from(number).unwrap_or(0) % running.len().max(1))
-        {
-            number += 1;
-            load::submit(&context, *index, client.clone(), number, scenario.rate, &promises);
-        }
-        load::pause(&context, scenario.rate).await;
+) -> Outcome {
+    let (genesis, keys) = cluster::genesis(scenario.nodes, seed, |genesis| {
+        scenario.chain.apply(genesis);
+        (scenario.genesis)(genesis);
+    });
+    let hostile = scenario.hostile.iter().cloned().collect();
+    let mut cluster =
+        Cluster::new(context.child("cluster"), genesis, keys, scenario.link, scenario.unsynced, hostile)
+            .await;
+    for member in &cluster.members {
+        member.disk.set(|faults| faults.latency_ms = scenario.disk_ms);
     }
-    for (_, action) in events {
-        act(&mut cluster, action).await;
-    }
+    let mut load = Load::new(context.child("load"), scenario.rate);
     let mut violations = Vec::new();
+    drive(&mut cluster, scenario, &mut load, &mut violations).await;
     // Progress after the last fault is part of what must hold.
     let height = scenario.min_height.max(cluster.lowest() + 3);
-    if !drain(&context, &cluster, &promises, height, scenario.drain_ms).await {
+    if !drain(&context, &mut cluster, &load, height, scenario.drain_ms).await {
         violations.push(format!(
             "not settled {} ms after the end of the load: {} of {height} blocks final everywhere; {}",
             scenario.drain_ms,
             cluster.lowest(),
-            unsettled(&cluster, &promises)
+            properties::unsettled(&cluster, &load.promises.lock())
         ));
     }
-    check(&cluster, &promises, &mut violations);
+    properties::check(&cluster, &load.promises.lock(), &mut violations);
+    properties::ask(&context, &cluster, &mut violations).await;
     after(&mut cluster).await;
+    for violation in &violations {
+        cluster.trace.record(Entry::Violation(violation.clone()));
+    }
     let ordered = cluster.members.iter().map(|member| member.witness.lock().ordered.len()).max().unwrap_or(0);
-    Report {
+    let report = Report {
         state: context.auditor().state(),
+        simulated_ms: cluster.trace.now_ms(),
         height: cluster.lowest(),
-        epoch: cluster.running().map(|(_, client)| client.live().epoch.get()).max().unwrap_or(0),
-        accepted: promises.lock().len(),
+        epoch: cluster.epoch().get(),
+        accepted: load.promises.lock().promises.len(),
         ordered,
         violations,
+    };
+    Outcome { report, trace: cluster.trace.take() }
+}
+
+/// The load and the faults, from the start to `run_ms`.
+async fn drive(cluster: &mut Cluster, scenario: &Scenario, load: &mut Load, violations: &mut Vec<String>) {
+    let mut events = scenario.events.iter().peekable();
+    let (mut highest, mut highest_ms) = (0, 0);
+    while cluster.trace.now_ms() < scenario.run_ms {
+        cluster.reap();
+        let now = cluster.trace.now_ms();
+        while let Some((_, action)) = events.next_if(|(at, _)| *at <= now) {
+            act(cluster, load, action).await;
+        }
+        load.submit(&cluster.running().collect::<Vec<_>>());
+        load.pause().await;
+        let height = cluster.running().map(|(_, client)| client.finalized_height()).max().unwrap_or(0);
+        if height > highest {
+            (highest, highest_ms) = (height, cluster.trace.now_ms());
+        }
+        let stalled_ms = cluster.trace.now_ms() - highest_ms;
+        if scenario.stall_max_ms.is_some_and(|max| stalled_ms > max) {
+            violations.push(format!("no new block for {stalled_ms} ms after block {highest}"));
+            highest_ms = u64::MAX.min(cluster.trace.now_ms() + scenario.run_ms);
+        }
+    }
+    cluster.reap();
+    for (_, action) in events {
+        act(cluster, load, action).await;
+    }
+    if scenario.heals {
+        cluster.trace.record(Entry::Fault("all faults end".to_owned()));
+        fault::end_all(cluster, scenario.link, scenario.disk_ms).await;
     }
 }
 
-async fn act(cluster: &mut Cluster, action: &Action) {
-    let all = 0..cluster.members.len();
-    match action {
-        Action::Crash(index) => cluster.crash(*index),
-        Action::Restart(index) => cluster.start(*index).await,
-        Action::CrashAll => all.for_each(|index| cluster.crash(index)),
-        Action::RestartAll => {
-            for index in all {
-                cluster.start(index).await;
-            }
-        }
-        Action::Partition(side) => cluster.partition(side).await,
-        Action::Heal => cluster.heal().await,
-        Action::Link(link) => cluster.set_link(*link).await,
-        Action::Skew(index, ms) => cluster.members[*index].skew_ms = *ms,
+async fn act(cluster: &mut Cluster, load: &Load, action: &Action) {
+    cluster.trace.record(Entry::Fault(action.to_string()));
+    action.apply(cluster).await;
+    if let Action::Wipe(index) = action {
+        load.promises.lock().forget(*index);
     }
 }
 
 /// Waits until every promise is kept and `height` is final everywhere.
 async fn drain(
     context: &deterministic::Context,
-    cluster: &Cluster,
-    promises: &Promises,
+    cluster: &mut Cluster,
+    load: &Load,
     height: u64,
     drain_ms: u64,
 ) -> bool {
     let deadline = context.current() + Duration::from_millis(drain_ms);
     while context.current() < deadline {
-        if cluster.lowest() >= height && unsettled(cluster, promises).is_empty() {
+        cluster.reap();
+        if cluster.lowest() >= height && properties::unsettled(cluster, &load.promises.lock()).is_empty() {
             return true;
         }
         context.sleep(Duration::from_millis(100)).await;
     }
     false
-}
-
-/// Promises that are not kept yet, in words; empty when there are none.
-fn unsettled(cluster: &Cluster, promises: &Promises) -> String {
-    let promises = promises.lock();
-    let mut open = 0;
-    let mut example = None;
-    for (index, _) in cluster.running() {
-        let witness = cluster.members[index].witness.lock();
-        for (id, promise) in promises.iter() {
-            if !witness.ordered.contains_key(id) && cluster.members[promise.node].running.is_some() {
-                open += 1;
-                example.get_or_insert((index, *id, *promise));
-            }
-        }
-    }
-    example.map_or_else(String::new, |(index, id, promise)| {
-        format!(
-            "{open} open; member {index} has not ordered {id}, promised by member {} as {}",
-            promise.node, promise.rung
-        )
-    })
-}
-
-fn check(cluster: &Cluster, promises: &Promises, violations: &mut Vec<String>) {
-    let mut agreed = std::collections::BTreeMap::new();
-    for (index, member) in cluster.members.iter().enumerate() {
-        if let Some(contradiction) = member.contradiction.lock().as_ref() {
-            violations.push(format!("member {index} contradicts itself: {contradiction}"));
-        }
-        let witness = member.witness.lock();
-        for (height, digest) in &witness.chain {
-            let first = agreed.entry(*height).or_insert((index, *digest));
-            if first.1 != *digest {
-                violations.push(format!("members {} and {index} disagree at height {height}", first.0));
-            }
-        }
-        for (id, promise) in promises.lock().iter() {
-            let lost = witness.expired.contains_key(id) && !witness.ordered.contains_key(id);
-            if lost && promise.rung >= Rung::Replicated {
-                violations
-                    .push(format!("{id} was promised as {} and expired on member {index}", promise.rung));
-            }
-        }
-    }
 }

@@ -3,6 +3,7 @@
 use baton_consensus::LogRules;
 use baton_sim::{
     Action, Scenario,
+    scenario::Chain,
     cluster::{Cluster, LinkSpec},
     run_twice, run_with,
 };
@@ -24,6 +25,15 @@ fn round_robin() {
     run_twice(&Scenario {
         name: "round_robin",
         genesis: |genesis| genesis.election = Election::RoundRobin,
+        ..Scenario::default()
+    });
+}
+
+#[test]
+fn zk_lottery() {
+    run_twice(&Scenario {
+        name: "zk_lottery",
+        chain: Chain { election: Election::ZkLottery, epoch_blocks: 40, ..Chain::default() },
         ..Scenario::default()
     });
 }

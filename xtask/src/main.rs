@@ -1,6 +1,8 @@
 //! Chores of this repository: `cargo xtask <command>`.
 
+mod fuzz;
 mod steps;
+mod sweep;
 mod tidy;
 
 use eyre::{Result, WrapErr as _, bail};
@@ -12,6 +14,8 @@ Usage: cargo xtask <command>
   test     everything that continuous integration runs: format, clippy, tidy, docs, all tests
   tidy     the rules of the repository that no compiler checks
   docs     the API documentation, with every warning an error
+  fuzz     mutants for every decoder of bytes from outside: [--inputs N] [--target NAME] [--seed N]
+  sweep    drawn clusters under drawn faults: [--seeds N] [--minutes N] [--from N] [--replay SEED]
   vectors  write the golden vectors under specs/vectors anew; the difference is a break to approve
 ";
 
@@ -22,6 +26,8 @@ fn main() -> Result<ExitCode> {
         ["test"] => steps::test(&root()?),
         ["tidy"] => steps::one(&root()?, &steps::TIDY),
         ["docs"] => steps::one(&root()?, &steps::DOCS),
+        ["fuzz", ref args @ ..] => fuzz::run(&root()?, args),
+        ["sweep", ref args @ ..] => sweep::run(&root()?, args),
         ["vectors"] => steps::one(&root()?, &steps::VECTORS),
         [] | ["help" | "-h" | "--help"] => {
             print!("{HELP}");

@@ -5,6 +5,7 @@
 use baton_types::api::ErrorData;
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
 };
@@ -43,6 +44,11 @@ fn help_texts() {
         "bench",
         "bench kill",
         "bench idle",
+        "vrf",
+        "vrf keygen",
+        "vrf prove",
+        "vrf verify",
+        "vrf bench",
         "config",
         "config init",
         "config check",
@@ -85,6 +91,10 @@ fn usage_errors() {
         (&["bench", "--size", "8"], "8 is not in 16..=1048576"),
         (&["bench", "--devnet", "4", "--urls", "http://127.0.0.1:1"], "cannot be used with"),
         (&["node", "--set", "log.filter"], "expected KEY=VALUE"),
+        (&["vrf", "bench", "--rounds", "64"], "63, 127, 255, 511, 1023 or 2047"),
+        (&["vrf", "verify", "p", "--public-key", "0x00"], "expected 32 bytes of hex, got 1"),
+        (&["vrf", "verify", "p", "--public-key", CHAIN], "suite 95 is unknown"),
+        (&["vrf", "prove", "k", "--epoch", "1", "--beacon", "x", "--out", "p"], "--chain <DIGEST>"),
     ] {
         check_error(args, 2, expect);
     }
@@ -178,6 +188,92 @@ fn a_written_configuration_shows_where_values_come_from() {
     ] {
         assert!(shown.lines().any(|line| line == expect), "{expect} in {shown}");
     }
+}
+
+const CHAIN: &str = "0x5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c";
+
+/// The object that a successful command prints.
+fn json(args: &[&str]) -> serde_json::Value {
+    let output = baton(&[args, &["--json"]].concat());
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn an_epoch_is_proven_and_a_turn_revealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (key, proof) = (path("vrf.key"), path("epoch.proof"));
+    let public = json(&["vrf", "keygen", &key])["public_key"].as_str().unwrap().to_owned();
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+    check_error(&["vrf", "keygen", &key], 1, "move an existing key away first");
+
+    let statement = ["--chain", CHAIN, "--epoch", "7", "--beacon", "rain", "--rounds", "63"];
+    let prove = [&["vrf", "prove", &key, "--out", &proof], &statement[..]].concat();
+    check_error(&[&prove[..], &["--reveal", "63"]].concat(), 1, "the turns of this proof are 0 to 62");
+    let proven = json(&[&prove[..], &["--reveal", "5", "--reveal", "62"]].concat());
+    assert_eq!((&proven["public_key"], &proven["rounds"]), (&public.clone().into(), &63.into()));
+    check_error(&prove, 1, "move an existing one away first");
+
+    let verify = [&["vrf", "verify", &proof, "--public-key", &public], &statement[..]].concat();
+    let checked = json(&verify);
+    assert_eq!((&checked["root"], &checked["proof_hash"]), (&proven["root"], &proven["proof_hash"]));
+    let reveal = proven["reveals"][1].as_str().unwrap();
+    let with_reveal =
+        [&verify[..], &["--reveal", reveal, "--later-beacon", "sun", "--members", "4"]].concat();
+    let turn = json(&with_reveal);
+    assert_eq!(turn["turn"], 62);
+    let drawn = turn["drawn"].as_u64().unwrap().to_string();
+    let benched = json(&[&with_reveal[..], &["--benched", &drawn]].concat());
+    assert_eq!(benched["output"], turn["output"]);
+    assert_ne!(benched["drawn"].as_u64().unwrap().to_string(), drawn);
+
+    // Each case is the command with one word replaced.
+    let other_key = json(&["vrf", "keygen", &path("other.key")])["public_key"].as_str().unwrap().to_owned();
+    let other_reveal = reveal.replacen("0x0000003e", "0x0000003d", 1);
+    for (word, other, expect) in [
+        (CHAIN, CHAIN.replace("5f", "6f"), "the proof does not hold"),
+        ("7", "8".to_owned(), "the proof does not hold"),
+        ("rain", "snow".to_owned(), "the proof does not hold"),
+        ("63", "127".to_owned(), "covers 63 rounds; this chain asks for 127"),
+        (&public, other_key, "the proof does not hold"),
+        (&proof, key.clone(), "is no proof"),
+        (&proof, path("absent"), "cannot open"),
+        (reveal, other_reveal, "the reveal does not hold"),
+        (reveal, reveal[..40].to_owned(), "--reveal is no reveal"),
+        (reveal, "5".to_owned(), "--reveal: expected hex"),
+    ] {
+        let args: Vec<_> =
+            with_reveal.iter().map(|arg| if *arg == word { &other[..] } else { arg }).collect();
+        check_error(&args, 1, expect);
+    }
+}
+
+#[test]
+fn vrf_keys_are_kept_private() {
+    let (_dir, path) = scratch("0xdeadbeef\n");
+    let file = path.to_str().unwrap();
+    let prove =
+        ["vrf", "prove", file, "--chain", CHAIN, "--epoch", "1", "--beacon", "x", "--out", "/absent/proof"];
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    check_error(&prove, 1, "has mode 644: others may read it");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+    check_error(&prove, 1, "expected a key that `baton vrf keygen` wrote");
+    let stderr = String::from_utf8(baton(&prove).stderr).unwrap();
+    assert!(!stderr.contains("dead"), "{stderr}");
+}
+
+#[test]
+fn a_bench_of_proofs_reports_each_kind() {
+    let output = baton(&["vrf", "bench", "--rounds", "63", "--runs", "1", "--json"]);
+    let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+        .unwrap()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.iter().map(|line| line["rounds"].as_u64().unwrap()).collect::<Vec<_>>(), [63, 0]);
+    assert!(lines.iter().all(|line| line["prove_ms"].as_f64() > line["verify_ms"].as_f64()));
+    assert_eq!((&lines[0]["proven_bits"], &lines[1]["proven_bits"]), (&103.into(), &57.into()));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Commonware's types as this crate instantiates them.
 
-use crate::{application::Application, election::Elector};
-use baton_types::{Block, Finalization, PrivateKey, Scheme};
+use crate::{application::Application, election::Elector, storage::Store};
+use baton_types::{Block, Digest, Directory, Finalization, PrivateKey, Scheme};
 use commonware_consensus::{
     marshal::{
         core::{Actor, Mailbox},
@@ -10,7 +10,7 @@ use commonware_consensus::{
     types::FixedEpocher,
 };
 use commonware_cryptography::bls12381::primitives::variant::MinSig;
-use commonware_glue::dkg::{orchestrator, reshare};
+use commonware_glue::dkg::{orchestrator, reshare, state_sync};
 use commonware_runtime::{Clock, Metrics, Network, Spawner, Storage};
 use rand_core::CryptoRng;
 
@@ -25,12 +25,12 @@ pub(crate) type MarshalActor<E> = Actor<
     E,
     Variant,
     commonware_cryptography::certificate::ConstantProvider<Scheme, baton_types::Epoch>,
-    Archive<E, Finalization>,
-    Archive<E, std::sync::Arc<Block>>,
+    Store<E, Finalization>,
+    Store<E, std::sync::Arc<Block>>,
     FixedEpocher,
     commonware_parallel::Sequential,
 >;
-pub(crate) type Archive<E, V> = commonware_storage::archive::immutable::Archive<E, baton_types::Digest, V>;
+pub(crate) type StateSyncPlan = state_sync::Plan<Scheme, Digest, MinSig, Directory>;
 pub(crate) type ReshareMailbox = reshare::Mailbox<Block, MinSig, PrivateKey>;
 pub(crate) type Automaton<E> =
     Inline<E, Scheme, reshare::Application<Application, Block, MinSig, PrivateKey>, Block, FixedEpocher>;

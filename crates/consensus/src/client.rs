@@ -85,12 +85,23 @@ pub struct Live {
     pub finalized_time_ms: u64,
     /// The highest height this node knows to be final; above `finalized_height` while it catches up.
     pub tip_height: u64,
+    /// The lowest height at which this node has a block; 0 where it has the whole chain. Above
+    /// `finalized_height` while that block is on its way.
+    pub lowest_height: u64,
+    /// Blocks below this height are followed, not judged: ids are missing that they could repeat.
+    pub judges_from: u64,
+    /// This node is to keep the whole chain, but no peer that answered has what comes next: the lowest
+    /// height at which one of them has a block.
+    pub unavailable_below: Option<u64>,
     /// Whether this node holds a share of the key in this epoch.
     pub voting: bool,
     /// Holders of the key in this epoch, in committee order.
     pub holders: Vec<PublicKey>,
     /// Last view of this epoch with a vote of each holder.
     pub last_vote_view: Vec<Option<u64>>,
+    /// How far the last block of each author was ahead of this node's clock, in ms, where that was
+    /// more than the genesis allows. One author: its clock is fast. Many: this node's is slow.
+    pub authors_ahead: BTreeMap<PublicKey, u64>,
     /// Finalized blocks by author since this node started.
     pub blocks_authored: BTreeMap<PublicKey, u64>,
 }

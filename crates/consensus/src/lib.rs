@@ -24,11 +24,17 @@ mod election;
 pub mod engine;
 mod epochs;
 mod ledger;
+pub mod lottery;
 mod mempool;
 pub mod network;
 mod observer;
 mod shared;
+mod storage;
+mod sync;
+#[cfg(test)]
+mod testing;
 
 pub use client::Client;
 pub use engine::{Config, Node, start};
 pub use epochs::{LogRefused, LogRules};
+pub use storage::{History, HistoryError};

@@ -19,23 +19,32 @@ pub enum Channel {
     Certificates,
     /// Requests for missing certificates.
     Resolver,
+    /// Reveals, designations and answers of the zero-knowledge lottery.
+    Lottery,
     /// Block bodies from their author.
     Blocks,
     Mempool,
     /// Requests for finalized blocks by members that were away.
     Backfill,
     Ceremony,
+    /// Where members that were away can join.
+    Joining,
+    /// Proofs for the lottery's next epoch.
+    Proofs,
 }
 
 impl Channel {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Votes,
         Self::Certificates,
         Self::Resolver,
+        Self::Lottery,
         Self::Blocks,
         Self::Mempool,
         Self::Backfill,
         Self::Ceremony,
+        Self::Joining,
+        Self::Proofs,
     ];
 
     pub const fn id(self) -> u64 {
@@ -47,7 +56,8 @@ impl Channel {
         Quota::per_second(match self {
             Self::Votes | Self::Certificates | Self::Mempool => NZU32!(512),
             Self::Blocks | Self::Backfill => NZU32!(256),
-            Self::Resolver | Self::Ceremony => NZU32!(128),
+            Self::Resolver | Self::Lottery | Self::Ceremony => NZU32!(128),
+            Self::Joining | Self::Proofs => NZU32!(16),
         })
     }
 }
@@ -60,6 +70,9 @@ pub trait Network: Send + 'static {
     type Blocker: Blocker<PublicKey = PublicKey> + Sync;
 
     fn register(&mut self, channel: Channel) -> impl Future<Output = (Self::Sender, Self::Receiver)> + Send;
+
+    /// Begins to listen and to dial. All channels are registered by then.
+    fn start(&mut self);
 
     fn manager(&self) -> Self::Manager;
 

@@ -108,6 +108,7 @@ impl<E: Runtime> Reporter for Observer<E> {
                 let proposal = &finalization.proposal;
                 shared.finalization(proposal.round, &proposal.payload, seed_bytes(&finalization.seed()));
             }
+            Activity::Nullification(nullification) => shared.passed(nullification.round, None),
             _ => {}
         }
         self.inner.report(activity)

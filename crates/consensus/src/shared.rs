@@ -4,7 +4,10 @@
 //! One lock, held for microseconds, never across an await. Everything in it is bounded: unfinalized
 //! blocks by the distance to the finalized tip, ids by the validity window, seeds and times by count.
 
-use crate::client::{Event, Live, Place, TransactionStatus};
+use crate::{
+    client::{Event, Live, Place, TransactionStatus},
+    lottery::Lottery,
+};
 use baton_execution::{
     Rules,
     pool::{Checked, Limits, Pool, PoolStats, Source},
@@ -20,7 +23,7 @@ use commonware_cryptography::{Digested, Digestible as _};
 use commonware_utils::sync::Mutex;
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -48,6 +51,8 @@ pub struct Shared {
     pub events: broadcast::Sender<Event>,
     /// Wakes a leader that waits for something to propose.
     pub work: Notify,
+    /// Under election zk-lottery.
+    lottery: OnceLock<Lottery>,
     state: Mutex<State>,
 }
 
@@ -81,9 +86,13 @@ impl Shared {
             finalized_digest: block.digest(),
             finalized_time_ms: 0,
             tip_height: 0,
+            lowest_height: 0,
+            judges_from: 1,
+            unavailable_below: None,
             voting: false,
             holders: Vec::new(),
             last_vote_view: Vec::new(),
+            authors_ahead: BTreeMap::new(),
             blocks_authored: BTreeMap::new(),
         };
         let state = State {
@@ -104,7 +113,31 @@ impl Shared {
             clock,
             events: broadcast::channel(EVENTS_MAX).0,
             work: Notify::new(),
+            lottery: OnceLock::new(),
             state: Mutex::new(state),
+        }
+    }
+
+    /// From here on blocks and certificates are told to `lottery`.
+    pub fn play(&self, lottery: Lottery) {
+        let _ = self.lottery.set(lottery);
+    }
+
+    pub fn lottery(&self) -> Option<&Lottery> {
+        self.lottery.get()
+    }
+
+    /// A finalized block, before anybody acts on it.
+    pub fn learn(&self, block: &Block) {
+        if let Some(lottery) = self.lottery() {
+            lottery.learn(block);
+        }
+    }
+
+    /// A view is over, with a notarized block or without.
+    pub fn passed(&self, round: Round, digest: Option<Digest>) {
+        if let Some(lottery) = self.lottery() {
+            lottery.passed(round, digest);
         }
     }
 
@@ -137,6 +170,15 @@ impl Shared {
             let mut state = self.state.lock();
             let tip = state.live.finalized_height;
             let State { pool, recent, .. } = &mut *state;
+            // It might tell a client that something waits, or expired, which was ordered before it joined.
+            if matches!(source, Source::Client(_)) && tip + 1 < recent.judges_from() {
+                let from = recent.judges_from();
+                let detail = format!(
+                    "this node has just joined and takes transactions from height {from} on; now at {tip}"
+                );
+                let refusal = Refusal::new(Reason::NotReady, detail).retry_after(1_000);
+                return units.iter().map(|_| Err(refusal.clone())).collect();
+            }
             units
                 .into_iter()
                 .map(|unit| match unit.ids().iter().find(|id| recent.height_of(id).is_some()) {
@@ -155,6 +197,16 @@ impl Shared {
 
     pub fn set_replicated(&self, ids: &[TxId]) {
         self.state.lock().pool.set_replicated(ids);
+    }
+
+    pub fn set_journaled<'a>(&self, ids: impl Iterator<Item = &'a TxId>) {
+        self.state.lock().pool.set_journaled(ids);
+    }
+
+    /// Whether each of `ids` is ordered, or waits here and is on this node's journal.
+    pub fn all_safe(&self, ids: &[TxId]) -> bool {
+        let state = self.state.lock();
+        ids.iter().all(|id| state.pool.journaled(id) || state.recent.height_of(id).is_some())
     }
 
     /// Whether any of `ids` still waits in the pool.
@@ -234,6 +286,15 @@ impl Shared {
         })
     }
 
+    /// A block of `author` was `ahead_ms` ahead of this node's clock; none when within what is allowed.
+    pub fn clock_seen(&self, author: &PublicKey, ahead_ms: Option<u64>) {
+        let authors = &mut self.state.lock().live.authors_ahead;
+        match ahead_ms {
+            Some(ahead_ms) => authors.insert(author.clone(), ahead_ms),
+            None => authors.remove(author),
+        };
+    }
+
     pub fn seed(&self, round: Round) -> Option<ParentSeed> {
         self.state.lock().seeds.get(&round).copied()
     }
@@ -269,6 +330,7 @@ impl Shared {
         self.state.lock().certified(round, digest, Rung::Notarized, seed);
         self.notarize(digest);
         self.work.notify_waiters();
+        self.passed(round, Some(*digest));
     }
 
     fn notarize(&self, digest: &Digest) {
@@ -284,6 +346,7 @@ impl Shared {
         self.state.lock().certified(round, digest, Rung::Finalized, seed);
         self.finalize_to(digest);
         self.work.notify_waiters();
+        self.passed(round, Some(*digest));
     }
 
     fn finalize_to(&self, digest: &Digest) {
@@ -321,14 +384,58 @@ impl Shared {
         self.state.lock().finalized.get(&height).cloned()
     }
 
+    /// A block that is not final, or became final lately.
+    pub fn known(&self, digest: &Digest) -> Option<Digested<Block>> {
+        let state = self.state.lock();
+        let tracked = state.tracked.get(digest).map(|tracked| tracked.block.clone());
+        tracked.or_else(|| state.finalized.values().rev().find(|block| block.digest() == *digest).cloned())
+    }
+
     /// The parent of a block, if it is not final and known here.
     pub fn unfinalized_parent(&self, block: &Digested<Block>) -> Option<Digested<Block>> {
         let state = self.state.lock();
         state.tracked.get(&block.inner().header().parent).map(|tracked| tracked.block.clone())
     }
 
+    /// The finalized chain begins at `height` here, on a block `parent` that this node never had, or has no
+    /// more.
+    pub fn start_at(&self, height: u64, parent: Digest) {
+        let mut state = self.state.lock();
+        state.recent.start_at(height);
+        state.finalized.clear();
+        state.tracked.retain(|_, tracked| tracked.block.height().get() >= height);
+        let judges_from = state.recent.judges_from();
+        let live = &mut state.live;
+        live.finalized_height = height.saturating_sub(1);
+        live.finalized_digest = parent;
+        live.lowest_height = height;
+        live.judges_from = judges_from;
+    }
+
+    /// The chain will begin at `height`; its block is on its way.
+    pub fn joining(&self, height: u64) {
+        let mut state = self.state.lock();
+        state.live.lowest_height = height;
+        state.live.tip_height = state.live.tip_height.max(height);
+    }
+
+    /// Blocks below `height` are gone.
+    pub fn pruned(&self, height: u64) {
+        self.state.lock().live.lowest_height = height;
+    }
+
+    pub fn lowest_height(&self) -> u64 {
+        self.state.lock().live.lowest_height
+    }
+
+    /// What this node needs next is at no peer that answered; none when it gets on.
+    pub fn unavailable(&self, below: Option<u64>) {
+        self.state.lock().live.unavailable_below = below;
+    }
+
     /// Puts back what a restart lost: ids of the last finalized blocks, oldest first.
     pub fn restore(&self, block: &Digested<Block>) {
+        self.learn(block.inner());
         let mut state = self.state.lock();
         state.recent.finalize(block.height().get(), block.inner().ids());
         state.live.finalized_height = block.height().get();

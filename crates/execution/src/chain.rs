@@ -70,6 +70,32 @@ pub enum Violation {
     History,
 }
 
+impl Violation {
+    /// For metrics.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::SegmentOrder { .. } => "segment_order",
+            Self::EmptySegment { .. } => "empty_segment",
+            Self::UnknownRollup { .. } => "unknown_rollup",
+            Self::BlockTooLarge { .. } => "block_too_large",
+            Self::SegmentTooLarge { .. } => "segment_too_large",
+            Self::EmptyPayload { .. } => "empty_payload",
+            Self::PayloadTooLarge { .. } => "payload_too_large",
+            Self::NotAHash { .. } => "not_a_hash",
+            Self::Expired { .. } => "expired",
+            Self::ValidityTooLong { .. } => "validity_too_long",
+            Self::RepeatedId { .. } => "repeated_id",
+            Self::BundleInterrupted { .. } => "bundle_interrupted",
+            Self::BundleTooLong { .. } => "bundle_too_long",
+            Self::BundleValidity { .. } => "bundle_validity",
+            Self::BundleIncomplete { .. } => "bundle_incomplete",
+            Self::Height { .. } => "height",
+            Self::Heads => "heads",
+            Self::History => "history",
+        }
+    }
+}
+
 /// Rules that need neither parent nor ancestry.
 pub fn check_body(rules: &Rules, block: &Block) -> Result<(), Violation> {
     let segments = &block.body().segments;

@@ -21,7 +21,7 @@ pub mod rules;
 
 pub use chain::{Violation, check_accumulators, check_body};
 pub use ids::IdMap;
-pub use pool::{Checked, Limits, Pool, PoolStats, RollupStats, Source, Unit};
+pub use pool::{Checked, Limits, MemberIndex, Pool, PoolStats, RollupStats, Source, Unit};
 pub use recent::Recent;
 pub use rules::Rules;
 

@@ -19,6 +19,10 @@
 //! Forgetting is safe: a block at height h may carry only what is valid at most until
 //! h + validity_blocks_max, so what was ordered more than that many blocks ago has expired.
 //!
+//! A node that joined later knows the ids from a height F on only. Until V = `validity_blocks_max` blocks
+//! after F there may be ids below F that are still valid, so it cannot tell what repeats one: it
+//! judges blocks above F + V, and answers as if the path were broken for all others.
+//!
 //! The path is a chain of parents, so it meets the finalized chain as long as consensus is safe; that
 //! no two finalized blocks conflict is not checked again here.
 
@@ -32,6 +36,8 @@ pub struct Recent {
     validity_blocks_max: u64,
     fingerprinter: Fingerprinter,
     finalized_height: u64,
+    /// The lowest height whose ids are known; 0 where all are.
+    known_from: u64,
     /// Low halves of heights: the window is far shorter than 2^32 blocks.
     finalized: Fingerprints<u32>,
     /// The finalized ids by height, ascending.
@@ -57,10 +63,26 @@ impl Recent {
             validity_blocks_max,
             fingerprinter: Fingerprinter::new(hash_key),
             finalized_height: 0,
+            known_from: 0,
             finalized: Fingerprints::with_capacity(0),
             buckets: VecDeque::new(),
             unfinalized: BTreeMap::new(),
         }
+    }
+
+    /// Forgets everything finalized: the next block to be finalized is the one at `height`, and nothing is
+    /// known of those before it.
+    pub fn start_at(&mut self, height: u64) {
+        self.known_from = height;
+        self.finalized_height = height.saturating_sub(1);
+        self.finalized = Fingerprints::with_capacity(0);
+        self.buckets.clear();
+        self.unfinalized.retain(|_, overlay| overlay.height >= height);
+    }
+
+    /// The lowest height at which blocks can be judged.
+    pub const fn judges_from(&self) -> u64 {
+        if self.known_from <= 1 { 1 } else { self.known_from + self.validity_blocks_max + 1 }
     }
 
     /// Remembers the ids of the finalized block at `height`, and forgets those too old to matter and
@@ -144,8 +166,11 @@ impl Recent {
     }
 
     /// The ids that a block on `parent` must not repeat, with the path walked once for many questions;
-    /// none where the path is broken.
+    /// none where the path is broken, or where ids are still valid that this node never saw.
     pub fn ancestry(&self, parent: &Digest, parent_height: u64) -> Option<Ancestry<'_>> {
+        if parent_height + 1 < self.judges_from() {
+            return None;
+        }
         let path =
             self.path(parent, parent_height).map(|overlay| Some(&overlay?.ids)).collect::<Option<_>>()?;
         Some(Ancestry { path, recent: self, parent_height })

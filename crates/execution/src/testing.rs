@@ -89,6 +89,7 @@ pub const fn limits(block_bytes_max: usize) -> Limits {
         transactions_max: 10_000,
         client_transactions_max: 1_000,
         client_bytes_max: 100_000,
+        faults_max: 0,
         validity_blocks_max: VALIDITY,
         block_bytes_max,
     }
@@ -168,7 +169,7 @@ fn header(height: u64, parent: Digest) -> Header {
 /// A block whose accumulators start nowhere.
 pub fn block(height: u64, segments: Vec<Segment>) -> Block {
     let peaks = vec![EMPTY; usize::try_from(height.count_ones()).unwrap()];
-    let body = Body { segments, heads: Heads::new(), peaks, payload: None };
+    let body = Body { segments, heads: Heads::new(), peaks, payload: None, lottery: None };
     Block::seal(header(height, EMPTY), body, None)
 }
 
@@ -184,5 +185,5 @@ pub fn child(parent: &Block, segments: Vec<Segment>) -> Block {
         .collect();
     merkle::advance_heads(&mut heads, height, ids.iter().map(|(rollup, ids)| (*rollup, &ids[..])));
     let peaks = parent.history_after().unwrap().peaks;
-    Block::seal(header(height, parent.digest()), Body { segments, heads, peaks, payload: None }, None)
+    Block::seal(header(height, parent.digest()), Body { segments, heads, peaks, payload: None, lottery: None }, None)
 }

@@ -10,6 +10,7 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+use baton_consensus::History;
 use baton_types::{PublicKey, hex};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -34,6 +35,7 @@ pub struct NodeConfig {
     pub rpc: RpcConfig,
     pub ops: OpsConfig,
     pub limits: LimitsConfig,
+    pub storage: StorageConfig,
     pub log: LogConfig,
 }
 
@@ -54,7 +56,9 @@ pub struct RpcConfig {
     #[serde(default)]
     pub tokens_file: Option<PathBuf>,
     pub connections_max: usize,
+    pub client_share_percent: usize,
     pub request_bytes_max: usize,
+    pub memory_bytes_max: usize,
     /// Calls in one JSON-RPC batch.
     pub batch_max: usize,
     /// Transactions in one `baton_submitBatch`.
@@ -91,6 +95,29 @@ pub struct LimitsConfig {
     pub mempool_transactions_max: usize,
     pub client_bytes_max: usize,
     pub client_transactions_max: usize,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StorageConfig {
+    pub history: HistoryConfig,
+    pub free_bytes_min: u64,
+}
+
+/// How much of the chain this node keeps.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum HistoryConfig {
+    /// `"full"`
+    Full(Full),
+    /// The last blocks, at least so many.
+    Window { blocks: u64 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Full {
+    Full,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -314,6 +341,11 @@ fn check_together(config: &NodeConfig, settings: &[Setting]) -> Result<(), Confi
             ));
         }
     }
+    let (request, memory) = (config.rpc.request_bytes_max, config.rpc.memory_bytes_max);
+    if memory / 4 < request {
+        let allowed = format!("at least four times rpc.request_bytes_max ({request})");
+        return Err(invalid(source("rpc.memory_bytes_max"), "rpc.memory_bytes_max", memory, allowed));
+    }
     let limits = &config.limits;
     for (key, value, key_max, max) in [
         (
@@ -371,6 +403,15 @@ impl NodeConfig {
             }
         }
         Ok(tokens)
+    }
+}
+
+impl HistoryConfig {
+    pub const fn history(&self) -> History {
+        match self {
+            Self::Full(_) => History::Full,
+            Self::Window { blocks } => History::Window { blocks: *blocks },
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! ```text
 //! keys/identity.key   ed25519 seed, 0x + 64 digits: p2p, block authorship, receipts
 //! keys/share.key      share of the group key, 0x…; gone once the node has imported it
+//! keys/vrf.key        secret of the node's verifiable random function, 0x + 64 digits (zk-lottery)
 //! ```
 //! A share must not outlive its import: a node whose data directory was lost has no vote journal
 //! any more, and signing again with the old share could contradict its own votes. Files that group
@@ -13,6 +14,7 @@ use baton_types::{
     genesis::{Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Rollup, Timing},
     hex,
 };
+use baton_vrf::SecretKey;
 use commonware_codec::Encode as _;
 use commonware_cryptography::{
     Signer as _,
@@ -34,6 +36,7 @@ use thiserror::Error;
 
 const IDENTITY: &str = "identity.key";
 const SHARE: &str = "share.key";
+const VRF: &str = "vrf.key";
 
 #[derive(Debug, Error)]
 pub enum KeyError {
@@ -63,7 +66,7 @@ pub fn read_private(path: &Path) -> Result<String, KeyError> {
 }
 
 /// Writes a new file that only its owner may read; never replaces one.
-fn write_private(path: &Path, text: &str) -> Result<(), KeyError> {
+pub fn write_private(path: &Path, text: &str) -> Result<(), KeyError> {
     if let Some(dir) = path.parent() {
         fs::create_dir_all(dir).map_err(io_error("create", dir))?;
     }
@@ -93,6 +96,24 @@ pub fn write_identity(keys_dir: &Path, key: &PrivateKey) -> Result<(), KeyError>
 
 pub fn write_share(keys_dir: &Path, share: &Share) -> Result<(), KeyError> {
     write_private(&keys_dir.join(SHARE), &format!("{}\n", hex::encode(&share.encode())))
+}
+
+pub fn write_vrf(keys_dir: &Path, key: &SecretKey) -> Result<(), KeyError> {
+    write_private(&keys_dir.join(VRF), &format!("{}\n", hex::encode(&*key.to_bytes())))
+}
+
+/// The node's key for the zero-knowledge lottery, if there is one.
+pub fn load_vrf(keys_dir: &Path) -> Result<Option<SecretKey>, KeyError> {
+    let path = keys_dir.join(VRF);
+    let text = match read_private(&path) {
+        Err(KeyError::Io { error, .. }) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        text => text?,
+    };
+    let key = hex::decode_array::<32>(text.trim()).ok().and_then(|bytes| SecretKey::from_bytes(&bytes).ok());
+    key.map(Some).ok_or_else(|| KeyError::Malformed {
+        path: path.display().to_string(),
+        reason: "expected a VRF secret key: 0x and 64 hex digits, as `baton vrf keygen` writes it",
+    })
 }
 
 /// A share waiting to be imported.
@@ -134,6 +155,7 @@ impl TakenShare {
 pub struct MemberKeys {
     pub identity: PrivateKey,
     pub share: Share,
+    pub vrf: SecretKey,
 }
 
 impl fmt::Debug for MemberKeys {
@@ -145,7 +167,8 @@ impl fmt::Debug for MemberKeys {
 impl MemberKeys {
     pub fn write(&self, keys_dir: &Path) -> Result<(), KeyError> {
         write_identity(keys_dir, &self.identity)?;
-        write_share(keys_dir, &self.share)
+        write_share(keys_dir, &self.share)?;
+        write_vrf(keys_dir, &self.vrf)
     }
 }
 
@@ -156,14 +179,15 @@ pub fn deal(members: &[PrivateKey], rng: &mut impl CryptoRng) -> (Sharing, Vec<M
     let identities: Vec<PublicKey> = members.iter().map(PrivateKey::public_key).collect();
     assert!(identities.is_sorted_by(|a, b| a < b), "members stand in ascending order of identity");
     let players = Set::from_iter_dedup(identities.iter().cloned());
-    let (sharing, shares) = feldman_desmedt::deal::<MinSig, _, N3f1>(rng, Mode::NonZeroCounter, players)
+    let (sharing, shares) = feldman_desmedt::deal::<MinSig, _, N3f1>(&mut *rng, Mode::NonZeroCounter, players)
         .expect("at least one member, each once");
-    let keys = members
+    let keys: Vec<_> = members
         .iter()
         .zip(&identities)
         .map(|(identity, public)| MemberKeys {
             identity: identity.clone(),
             share: shares.get_value(public).expect("every player was dealt a share").clone(),
+            vrf: SecretKey::random(rng),
         })
         .collect();
     (sharing, keys)
@@ -225,11 +249,12 @@ pub fn devnet_genesis(devnet: Devnet) -> (Genesis, Vec<MemberKeys>) {
         .map(|(key, p2p)| Member {
             identity: hex::encode_value(&key.public_key()),
             vrf_key: hex::encode(&[0; 32]),
+            commitment: None,
             p2p: *p2p,
             weight: 1,
         })
         .collect();
-    let genesis = Genesis {
+    let mut genesis = Genesis {
         version: 1,
         network: NetworkName { name: "devnet".to_owned(), id: Devnet::NETWORK_ID },
         key_generation: KeyGeneration {
@@ -248,7 +273,25 @@ pub fn devnet_genesis(devnet: Devnet) -> (Genesis, Vec<MemberKeys>) {
         validity_blocks_max: 600,
         l1: None,
     };
+    commit(&mut genesis, &keys);
     (genesis, keys)
+}
+
+/// Puts the members' VRF keys and commitments for epoch 0 into a genesis, where its election needs them.
+pub fn commit(genesis: &mut Genesis, keys: &[MemberKeys]) {
+    let lottery = genesis.election == Election::ZkLottery;
+    for (member, keys) in genesis.members.iter_mut().zip(keys) {
+        let key = if lottery { keys.vrf.public_key().to_bytes() } else { [0; 32] };
+        (member.vrf_key, member.commitment) = (hex::encode(&key), None);
+    }
+    if !lottery {
+        return;
+    }
+    // Without its commitments the genesis is what they are made over.
+    let bare = genesis.clone();
+    for (member, keys) in genesis.members.iter_mut().zip(keys) {
+        member.commitment = Some(hex::encode(&baton_consensus::lottery::genesis_root(&bare, &keys.vrf)));
+    }
 }
 
 #[cfg(test)]

@@ -2,20 +2,22 @@
 
 use crate::{
     config::{LogFormat, NodeConfig},
-    health, keys,
+    failure, keys,
+    machine::Machine,
     tcp::Tcp,
+    watcher::{Gauges, Watcher},
 };
 use ::tokio::{
     io::AsyncReadExt as _,
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::watch,
-    time::{interval, timeout},
+    time::timeout,
 };
 use baton_consensus::engine;
 use baton_execution::pool::Limits;
 use baton_rpc::{Api, Cors, Facts, Health, Limits as RpcLimits, Ops, ServerConfig, Token};
-use baton_types::{Genesis, PrivateKey};
+use baton_types::{Genesis, PrivateKey, faults_tolerated};
 use commonware_cryptography::Signer as _;
 use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio};
 use commonware_utils::NZUsize;
@@ -30,7 +32,6 @@ use std::{
 };
 use tracing::{error, info, warn};
 
-const HEALTH_INTERVAL: Duration = Duration::from_millis(250);
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// 4 KiB pages of the archives kept in memory: 32 MiB.
 const PAGE_CACHE_PAGES: std::num::NonZeroUsize = NZUsize!(8_192);
@@ -44,6 +45,7 @@ pub struct RunOptions {
 /// Runs a node until it is told to stop or cannot go on.
 pub fn run(config: NodeConfig, options: RunOptions) -> Result<()> {
     init_logging(&config);
+    failure::install(config.data_dir.clone());
     let lock = lock_data_dir(&config.data_dir)?;
     let text = fs::read_to_string(&config.genesis)
         .wrap_err_with(|| format!("reading the genesis {}", config.genesis.display()))?;
@@ -111,17 +113,19 @@ fn check_same_chain(dir: &Path, genesis: &Genesis) -> Result<()> {
     }
 }
 
-fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn pool_limits(config: &NodeConfig, genesis: &Genesis) -> Limits {
+    let members = u32::try_from(genesis.members.len()).unwrap_or(u32::MAX);
     Limits {
         bytes_max: config.limits.mempool_bytes_max,
         transactions_max: config.limits.mempool_transactions_max,
         client_transactions_max: config.limits.client_transactions_max,
         client_bytes_max: config.limits.client_bytes_max,
+        faults_max: faults_tolerated(members) as usize,
         validity_blocks_max: genesis.validity_blocks_max,
         block_bytes_max: genesis.block_bytes_max,
     }
@@ -140,6 +144,8 @@ async fn serve(
     })?;
     let rpc_listener = listen(config.rpc.listen, "rpc.listen").await?;
     let ops_listener = listen(config.ops.listen, "ops.listen").await?;
+    // The transport binds this one itself, and could only panic if it is taken.
+    drop(listen(config.p2p.listen, "p2p.listen").await?);
     let share = keys::take_share(&config.keys_dir)?;
     let mut network = Tcp::new(
         &context,
@@ -151,12 +157,14 @@ async fn serve(
         config.peers(),
     );
     let node = engine::start(
-        context.child("node"),
+        Machine::new(context.child("node")),
         engine::Config {
             genesis: genesis.clone(),
             key,
             first_share: share.as_ref().map(|taken| taken.share.clone()),
+            vrf: keys::load_vrf(&config.keys_dir)?,
             partition: "baton".to_owned(),
+            history: config.storage.history.history(),
             limits: pool_limits(&config, &genesis),
             clock: Arc::new(now_ms),
             page_cache_pages: PAGE_CACHE_PAGES,
@@ -172,10 +180,12 @@ async fn serve(
         }
         None => {}
     }
-    let network = network.start();
+    let network = network.ended();
     info!(index, identity = %me, p2p = %config.p2p.listen, rpc = %config.rpc.listen, "node started");
 
-    let (health_sender, health) = watch::channel(Health::not_ready("starting"));
+    let (watcher, health) =
+        Watcher::new(&config, &genesis, me.clone(), node.client.clone(), context.child("health"));
+    let gauges = watcher.gauges.clone();
     let genesis = Arc::new(genesis);
     let facts = Facts {
         version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -190,27 +200,10 @@ async fn serve(
         api,
         server_config(&config, rpc_limits)?,
         health,
-        context.child("metrics"),
+        (context.child("metrics"), gauges),
         stopping,
     ));
-    let client = node.client;
-    let leader_timeout_ms = genesis.timing.leader_timeout_ms;
-    let watching = ::tokio::spawn(async move {
-        let mut ticks = interval(HEALTH_INTERVAL);
-        loop {
-            ticks.tick().await;
-            let now = health::judge(&client.live(), &me, now_ms(), leader_timeout_ms);
-            health_sender.send_if_modified(|before| {
-                let changed = before.ready != now.ready;
-                if changed && !now.ready {
-                    warn!(reason = now.reason, "not ready");
-                } else if changed {
-                    info!("ready: finalizing");
-                }
-                std::mem::replace(before, now.clone()) != now
-            });
-        }
-    });
+    let watching = ::tokio::spawn(watcher.run());
 
     let result = ::tokio::select! {
         reason = asked_to_stop(options) => {
@@ -240,6 +233,9 @@ async fn listen(address: std::net::SocketAddr, key: &str) -> Result<TcpListener>
 fn rpc_limits(config: &NodeConfig) -> RpcLimits {
     RpcLimits {
         request_bytes_max: config.rpc.request_bytes_max,
+        requests_bytes_max: config.rpc.memory_bytes_max / 2,
+        queue_bytes_max: config.rpc.memory_bytes_max / 2,
+        client_share_percent: config.rpc.client_share_percent,
         batch_calls_max: config.rpc.batch_max,
         submit_transactions_max: config.rpc.submit_max,
         connections_max: config.rpc.connections_max,
@@ -260,14 +256,14 @@ async fn serve_http(
     api: Api,
     config: ServerConfig,
     health: watch::Receiver<Health>,
-    metrics: tokio::Context,
+    (metrics, gauges): (tokio::Context, Arc<Gauges>),
     stopping: watch::Receiver<bool>,
 ) {
     let api_metrics = api.clone();
     // One document: the end marker of the first part would hide the second.
     let text = Arc::new(move || {
         let node = metrics.encode();
-        format!("{}{}", node.trim_end_matches("# EOF\n"), api_metrics.metrics_text())
+        format!("{}{}{}", node.trim_end_matches("# EOF\n"), gauges.text(), api_metrics.metrics_text())
     });
     let stopped = |mut stopping: watch::Receiver<bool>| async move {
         let _ = stopping.wait_for(|stop| *stop).await;

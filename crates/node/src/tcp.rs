@@ -24,7 +24,9 @@ const MAILBOX: std::num::NonZeroUsize = NZUsize!(1_024);
 type Handshake = Cups<Sake<PrivateKey>, ChaCha20Poly1305>;
 
 pub struct Tcp {
-    network: lookup::Network<Context, Handshake>,
+    /// None once it runs.
+    network: Option<lookup::Network<Context, Handshake>>,
+    running: Option<Handle<()>>,
     oracle: Oracle<PublicKey>,
     overrides: Arc<BTreeMap<PublicKey, SocketAddr>>,
 }
@@ -57,12 +59,12 @@ impl Tcp {
             MAILBOX,
         );
         let (network, oracle) = lookup::Network::new(context.child("network"), config);
-        Self { network, oracle, overrides: Arc::new(overrides) }
+        Self { network: Some(network), running: None, oracle, overrides: Arc::new(overrides) }
     }
 
-    /// Starts listening and dialling. All channels are registered by then.
-    pub fn start(self) -> Handle<()> {
-        self.network.start()
+    /// Resolves when the network has ended, if it was started.
+    pub fn ended(self) -> Handle<()> {
+        self.running.unwrap_or_else(|| Handle::ready(Ok(())))
     }
 }
 
@@ -73,7 +75,12 @@ impl Network for Tcp {
     type Blocker = Oracle<PublicKey>;
 
     async fn register(&mut self, channel: Channel) -> (Self::Sender, Self::Receiver) {
-        self.network.register(channel.id(), channel.quota())
+        let network = self.network.as_mut().expect("channels are registered before the network starts");
+        network.register(channel.id(), channel.quota())
+    }
+
+    fn start(&mut self) {
+        self.running = self.network.take().map(lookup::Network::start);
     }
 
     fn manager(&self) -> Peers {

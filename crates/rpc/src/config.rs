@@ -8,12 +8,10 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Body of one HTTP request.
+    /// Body of one HTTP request, or one WebSocket message.
     pub request_bytes_max: usize,
-    /// Bodies of all HTTP requests in progress.
+    /// Bodies and messages of all requests in progress.
     pub requests_bytes_max: usize,
-    /// One WebSocket message from a client.
-    pub message_bytes_max: usize,
     /// Calls in one JSON-RPC batch.
     pub batch_calls_max: usize,
     /// Once the replies of a batch are larger, its remaining calls are refused.
@@ -23,6 +21,8 @@ pub struct Limits {
     /// Blocks that one `baton_rollupBlocks` looks at.
     pub rollup_blocks_max: u64,
     pub connections_max: usize,
+    /// What one client may have of all connections, requests, bytes in them and subscriptions.
+    pub client_share_percent: usize,
     /// HTTP requests and WebSocket messages in progress.
     pub requests_max: usize,
     /// WebSocket messages in progress on one connection; further ones are not read yet.
@@ -49,18 +49,18 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             request_bytes_max: 8 * MIB,
-            requests_bytes_max: 256 * MIB,
-            message_bytes_max: 2 * MIB,
+            requests_bytes_max: 128 * MIB,
             batch_calls_max: 100,
             response_bytes_max: 64 * MIB,
             submit_transactions_max: 10_000,
             rollup_blocks_max: 1_000,
             connections_max: 1_024,
+            client_share_percent: 50,
             requests_max: 512,
             connection_requests_max: 32,
             subscriptions_max: 1_024,
             connection_subscriptions_max: 16,
-            queue_bytes_max: 256 * MIB,
+            queue_bytes_max: 128 * MIB,
             connection_queue_bytes_max: 4 * MIB,
             idle_timeout_ms: 120_000,
             stall_timeout_ms: 30_000,
@@ -86,12 +86,12 @@ impl Limits {
         let cases = [
             ("request_bytes_max", count(self.request_bytes_max), 1_024, gib),
             ("requests_bytes_max", count(self.requests_bytes_max), count(self.request_bytes_max), 64 * gib),
-            ("message_bytes_max", count(self.message_bytes_max), 1_024, gib),
             ("batch_calls_max", count(self.batch_calls_max), 1, 10_000),
             ("response_bytes_max", count(self.response_bytes_max), 1_024, gib),
             ("submit_transactions_max", count(self.submit_transactions_max), 1, 1_000_000),
             ("rollup_blocks_max", self.rollup_blocks_max, 1, 100_000),
             ("connections_max", count(self.connections_max), 1, 1_000_000),
+            ("client_share_percent", count(self.client_share_percent), 1, 100),
             ("requests_max", count(self.requests_max), 1, 1_000_000),
             ("connection_requests_max", count(self.connection_requests_max), 1, 10_000),
             ("subscriptions_max", count(self.subscriptions_max), 1, 1_000_000),

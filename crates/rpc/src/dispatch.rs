@@ -50,6 +50,10 @@ pub const INVALID_PARAMS: i32 = -32_602;
 /// The node refuses; `data` says why.
 pub const REFUSED: i32 = -32_000;
 
+/// Of a detail that quotes the request.
+const DETAIL_CHARS_MAX: usize = 300;
+/// Of a method's name in the reply that there is no such method.
+const NAME_CHARS_MAX: usize = 64;
 /// Calls of one batch that run at the same time.
 const BATCH_CONCURRENCY: usize = 16;
 
@@ -61,7 +65,13 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// Details quote what the client sent, which may be long, and go back to it twice.
     fn protocol(code: i32, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        if let Some((end, _)) = detail.char_indices().nth(DETAIL_CHARS_MAX) {
+            detail.truncate(end);
+            detail.push('…');
+        }
         Self { code, refusal: Refusal::new(Reason::BadRequest, detail) }
     }
 }
@@ -219,7 +229,8 @@ impl<S: Sync> Dispatcher<S> {
         let answer = match index.and_then(|index| self.table.methods.get(index)) {
             Some(method) => self.call(method, state, caller, call.params).await,
             None => {
-                let detail = format!("no method {:?}; rpc.discover lists them", call.method);
+                let name: String = call.method.chars().take(NAME_CHARS_MAX).collect();
+                let detail = format!("no method {name:?}; rpc.discover lists them");
                 Err(Failure::protocol(METHOD_NOT_FOUND, detail))
             }
         };

@@ -28,6 +28,7 @@ pub mod openrpc;
 mod pumps;
 pub mod server;
 pub mod session;
+mod shares;
 
 pub use api::{Api, Caller, Facts, Health, HealthSource};
 pub use config::{Cors, Limits, ServerConfig, Token};

@@ -23,10 +23,36 @@ pub struct Metrics {
     pub(crate) in_flight: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
+    connections_dropped: [AtomicU64; Dropped::ALL.len()],
     pub(crate) websockets: AtomicU64,
     pub(crate) subscriptions: AtomicU64,
     pub(crate) notifications: AtomicU64,
     pub(crate) lagged: AtomicU64,
+}
+
+/// Why a connection was closed from this side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dropped {
+    /// Nothing moved for too long.
+    Idle,
+    /// The peer does not read what is written to it.
+    Stalled,
+    /// A request took too long to arrive.
+    Slow,
+    /// The memory for requests in progress was used up.
+    Memory,
+    /// The peer does not read, and others wait for the memory that this takes.
+    Pressed,
+}
+
+impl Dropped {
+    const ALL: [(Self, &'static str); 5] = [
+        (Self::Idle, "idle"),
+        (Self::Stalled, "stalled"),
+        (Self::Slow, "slow"),
+        (Self::Memory, "memory"),
+        (Self::Pressed, "pressed"),
+    ];
 }
 
 fn outcome(result: Result<(), Reason>) -> usize {
@@ -50,6 +76,7 @@ impl Metrics {
             in_flight: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            connections_dropped: Default::default(),
             websockets: AtomicU64::new(0),
             subscriptions: AtomicU64::new(0),
             notifications: AtomicU64::new(0),
@@ -63,6 +90,15 @@ impl Metrics {
         if let Some((_, outcomes)) = known.or(self.methods.last()) {
             outcomes[outcome(result)].fetch_add(1, Relaxed);
         }
+    }
+
+    pub(crate) fn dropped(&self, why: Dropped) {
+        self.connections_dropped[why as usize].fetch_add(1, Relaxed);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn dropped_so_far(&self, why: Dropped) -> u64 {
+        self.connections_dropped[why as usize].load(Relaxed)
     }
 
     /// Counts transactions offered, by what became of them.
@@ -92,13 +128,23 @@ impl Metrics {
                 line(&mut out, "baton_rpc_transactions_total", &labels, count);
             }
         }
+        head(
+            &mut out,
+            "baton_rpc_connections_dropped_total",
+            "counter",
+            "Connections closed by the node, by reason.",
+        );
+        for ((_, reason), count) in Dropped::ALL.iter().zip(&self.connections_dropped) {
+            let labels = format!("{{reason=\"{reason}\"}}");
+            line(&mut out, "baton_rpc_connections_dropped_total", &labels, count.load(Relaxed));
+        }
         let plain = [
             ("baton_rpc_in_flight", "gauge", "Requests in progress.", &self.in_flight),
             ("baton_rpc_connections", "gauge", "Open connections.", &self.connections),
             (
                 "baton_rpc_connections_refused_total",
                 "counter",
-                "Connections over the limit.",
+                "Connections over the limit, or over their client's share.",
                 &self.connections_refused,
             ),
             ("baton_rpc_websockets", "gauge", "Open WebSocket connections.", &self.websockets),

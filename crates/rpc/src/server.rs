@@ -2,8 +2,10 @@
 //!
 //! Rules by request:
 //! - *Too many connections* → 503 in plain text, before anything is read.
-//! - *Too many requests at once, or too many bytes in them* → 503 and a JSON-RPC error `busy`.
-//! - *Body too large* → 413 and a JSON-RPC error `too_large`; *body too slow* → 408.
+//! - *Too many requests at once, or too many bytes in them* → 503 and a JSON-RPC error `busy`; if it is
+//!   this client's share that is used up, `client_limit`.
+//! - *Head, body or WebSocket message too slow* → closed. A body is answered with 408 first.
+//! - *Body too large* → 413 and a JSON-RPC error `too_large`.
 //! - `/rollup/<name>` of no rollup → 404 and a JSON-RPC error `unknown_rollup`.
 //! - *JSON-RPC errors* → 200, as usual for JSON-RPC.
 //!
@@ -11,6 +13,7 @@
 
 mod access;
 mod gate;
+mod intake;
 pub mod ops;
 mod ws;
 
@@ -23,7 +26,8 @@ use crate::{
     dispatch::{self, Dispatcher, Failure},
     methods,
     metrics::Metrics,
-    session::Budget,
+    session::{Budget, Places},
+    shares::{Share, Shares},
 };
 use access::Access;
 use axum::{
@@ -45,6 +49,7 @@ use baton_types::{
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use gate::Gate;
+use intake::Intake;
 use std::{
     future::{Future, IntoFuture as _},
     io,
@@ -53,12 +58,14 @@ use std::{
 };
 use tokio::{
     net::TcpListener,
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
 };
 
 const ABOUT: &str = "Baton node. JSON-RPC 2.0 by POST or over a WebSocket on this address; the method \
     rpc.discover lists all methods.\n";
 
+/// Of each WebSocket and direction, used or not.
+const WEBSOCKET_BUFFER_BYTES: usize = 8 * 1024;
 /// What a client is told to wait when the server is full.
 const RETRY_MS: u64 = 200;
 
@@ -70,8 +77,11 @@ pub(crate) struct Server<S> {
     pub(crate) config: ServerConfig,
     access: Access,
     requests: Arc<Semaphore>,
+    requests_shares: Arc<Shares>,
     requests_bytes: Budget,
+    requests_bytes_shares: Arc<Shares>,
     subscriptions: Arc<Semaphore>,
+    subscriptions_shares: Arc<Shares>,
     queue: Budget,
     stopped: watch::Receiver<bool>,
 }
@@ -101,15 +111,20 @@ async fn serve_over<S: Clone + Send + Sync + 'static>(
     let limits = config.limits.clone();
     limits.check().map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let (stop, stopped) = watch::channel(false);
-    let gate = Gate::new(listener, &limits, dispatcher.metrics().clone());
+    let requests_bytes = Budget::new(limits.requests_bytes_max);
+    let gate = Gate::new(listener, &limits, requests_bytes.clone(), dispatcher.metrics().clone());
+    let shares = |all| Shares::new(all, limits.client_share_percent);
     let connections = gate.connections();
     let server = Arc::new(Server {
         state,
         has_rollup,
         access: Access::new(&config),
         requests: Arc::new(Semaphore::new(limits.requests_max)),
-        requests_bytes: Budget::new(limits.requests_bytes_max),
+        requests_shares: shares(limits.requests_max),
+        requests_bytes,
+        requests_bytes_shares: shares(limits.requests_bytes_max),
         subscriptions: Arc::new(Semaphore::new(limits.subscriptions_max)),
+        subscriptions_shares: shares(limits.subscriptions_max),
         queue: Budget::new(limits.queue_bytes_max),
         stopped: stopped.clone(),
         dispatcher,
@@ -145,12 +160,15 @@ async fn serve_over<S: Clone + Send + Sync + 'static>(
 }
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
-struct Peer(SocketAddr);
+#[derive(Clone)]
+struct Peer {
+    address: SocketAddr,
+    intake: Arc<Intake>,
+}
 
 impl Connected<IncomingStream<'_, Gate>> for Peer {
     fn connect_info(stream: IncomingStream<'_, Gate>) -> Self {
-        Self(*stream.remote_addr())
+        Self { address: *stream.remote_addr(), intake: stream.io().intake().clone() }
     }
 }
 
@@ -178,12 +196,20 @@ async fn rollup<S: Clone + Send + Sync + 'static>(
 
 impl<S: Clone + Send + Sync + 'static> Server<S> {
     async fn respond(self: Arc<Self>, peer: Peer, request: Request) -> Response {
-        let key = self.access.client_key(peer.0, request.headers());
+        peer.intake.request_begins();
+        let intake = peer.intake.clone();
+        let response = self.route(peer, request).await;
+        intake.request_ends();
+        response
+    }
+
+    async fn route(self: Arc<Self>, peer: Peer, request: Request) -> Response {
+        let key = self.access.client_key(peer.address, request.headers());
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = match *request.method() {
             Method::POST => self.post(key, request).await,
             Method::GET if request.headers().contains_key(header::UPGRADE) => {
-                return self.upgrade(key, request).await;
+                return self.upgrade(key, peer.intake, request).await;
             }
             Method::GET => ABOUT.into_response(),
             Method::OPTIONS => self.access.preflight(),
@@ -200,13 +226,20 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
         let Ok(_permit) = self.requests.try_acquire() else {
             return busy(&format!("{} requests are in progress", self.config.limits.requests_max));
         };
+        let Some(_share) = self.requests_shares.take(&key, 1) else {
+            return over_share(&format!(
+                "{} requests of this client are in progress",
+                self.requests_shares.max()
+            ));
+        };
         let max = self.config.limits.request_bytes_max;
         let declared = declared_length(&request);
         if declared.is_some_and(|length| length > max) {
             return too_large(max);
         }
-        let Some(_budget) = self.requests_bytes.try_take(declared.unwrap_or(max)) else {
-            return busy("the requests in progress take all the memory set aside for them");
+        let (_budget, _bytes_share) = match self.set_aside(&key, declared.unwrap_or(max)) {
+            Ok(held) => held,
+            Err(response) => return *response,
         };
         let timeout = self.config.limits.request_timeout();
         let body = match tokio::time::timeout(timeout, read(request.into_body(), declared, max)).await {
@@ -234,7 +267,23 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
         }
     }
 
-    async fn upgrade(self: Arc<Self>, key: Arc<str>, request: Request) -> Response {
+    /// Memory for the body of a request.
+    fn set_aside(
+        &self,
+        key: &Arc<str>,
+        bytes: usize,
+    ) -> Result<(OwnedSemaphorePermit, Share), Box<Response>> {
+        let budget = self.requests_bytes.try_take(bytes).ok_or_else(|| {
+            Box::new(busy("the requests in progress take all the memory set aside for them"))
+        })?;
+        let share = self.requests_bytes_shares.take(key, bytes).ok_or_else(|| {
+            let max = self.requests_bytes_shares.max();
+            Box::new(over_share(&format!("requests of this client in progress take {max} bytes")))
+        })?;
+        Ok((budget, share))
+    }
+
+    async fn upgrade(self: Arc<Self>, key: Arc<str>, intake: Arc<Intake>, request: Request) -> Response {
         // Browsers let any page open a WebSocket, so CORS is enforced here.
         if !self.access.admits(request.headers()) {
             let detail =
@@ -242,12 +291,17 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
             return (StatusCode::FORBIDDEN, detail).into_response();
         }
         let (mut parts, _) = request.into_parts();
-        let max = self.config.limits.message_bytes_max;
+        let max = self.config.limits.request_bytes_max;
         match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
             Ok(upgrade) => upgrade
                 .max_message_size(max)
                 .max_frame_size(max)
-                .on_upgrade(move |socket| ws::run(self, key, socket)),
+                .read_buffer_size(WEBSOCKET_BUFFER_BYTES)
+                .write_buffer_size(WEBSOCKET_BUFFER_BYTES)
+                .on_upgrade(move |socket| {
+                    intake.upgraded();
+                    ws::run(self, key, intake, socket)
+                }),
             Err(rejection) => rejection.into_response(),
         }
     }
@@ -303,12 +357,21 @@ fn busy(detail: &str) -> Response {
     refused(StatusCode::SERVICE_UNAVAILABLE, refusal.retry_after(RETRY_MS))
 }
 
+fn over_share(detail: &str) -> Response {
+    let refusal = Refusal::new(Reason::ClientLimit, format!("{detail}; wait for their answers"));
+    refused(StatusCode::TOO_MANY_REQUESTS, refusal.retry_after(RETRY_MS))
+}
+
 fn too_large(max: usize) -> Response {
     let detail = format!("a request may have {max} bytes; send several smaller ones");
     refused(StatusCode::PAYLOAD_TOO_LARGE, Refusal::new(Reason::TooLarge, detail))
 }
 
 impl<S: Sync> Server<S> {
+    pub(crate) fn places(&self) -> Places {
+        Places { all: self.subscriptions.clone(), shares: self.subscriptions_shares.clone() }
+    }
+
     pub(crate) fn metrics(&self) -> &Arc<Metrics> {
         self.dispatcher.metrics()
     }

@@ -6,20 +6,24 @@
 //!  replies ──────┘   (waits while the connection's or the server's budget is used up)
 //! ```
 //! Invariants: text that waits is counted in both budgets until it is written, so a peer that does not
-//! read holds a bounded amount; the transport drops it when its writes stall. A subscription's pump
-//! starts only after the reply that names it is queued.
+//! read holds a bounded amount; the transport drops it when its writes stall, and sooner when others wait
+//! for what it holds. A subscription's pump starts only after the reply that names it is queued.
 
 use crate::{
     api::Caller,
     config::Limits,
     metrics::{Held, Metrics},
+    shares::Shares,
 };
 use baton_types::receipt::{Reason, Refusal};
 use futures::future::{AbortHandle, Abortable, BoxFuture};
 use std::{
     collections::BTreeMap,
     future::Future,
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak, atomic::Ordering::Relaxed},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 use thiserror::Error;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -39,12 +43,14 @@ pub struct Closed;
 pub(crate) struct Budget {
     units: Arc<Semaphore>,
     max: usize,
+    /// How many wait for some of it.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Budget {
     pub(crate) fn new(bytes: usize) -> Self {
         let max = bytes.div_ceil(UNIT).clamp(1, Semaphore::MAX_PERMITS);
-        Self { units: Arc::new(Semaphore::new(max)), max }
+        Self { units: Arc::new(Semaphore::new(max)), max, waiting: Arc::default() }
     }
 
     /// What `bytes` take; something larger than the whole budget takes all of it.
@@ -57,7 +63,32 @@ impl Budget {
     }
 
     async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Closed> {
+        if let Some(taken) = self.try_take(bytes) {
+            return Ok(taken);
+        }
+        let _waiting = Waiting::new(&self.waiting);
         self.units.clone().acquire_many_owned(self.units(bytes)).await.map_err(|_| Closed)
+    }
+
+    /// Whether somebody waits for some of it.
+    pub(crate) fn wanted(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+}
+
+/// Counted among those who wait for as long as it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -125,12 +156,19 @@ impl Feed {
 /// Pumps to start once the reply that announces them is queued.
 pub type Starts = Arc<Mutex<Vec<BoxFuture<'static, ()>>>>;
 
+/// Subscriptions that the whole server, and each client, may have.
+#[derive(Clone)]
+pub(crate) struct Places {
+    pub(crate) all: Arc<Semaphore>,
+    pub(crate) shares: Arc<Shares>,
+}
+
 /// The subscriptions of one connection.
 pub struct Session {
+    client: Arc<str>,
     outbox: Outbox,
     metrics: Arc<Metrics>,
-    /// Of the whole server.
-    subscriptions: Arc<Semaphore>,
+    places: Places,
     connection_subscriptions_max: usize,
     subscriptions_max: usize,
     open: Mutex<Open>,
@@ -149,15 +187,17 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Session {
     pub(crate) fn new(
+        client: Arc<str>,
         outbox: Outbox,
         limits: &Limits,
-        subscriptions: Arc<Semaphore>,
+        places: Places,
         metrics: Arc<Metrics>,
     ) -> Arc<Self> {
         Arc::new(Self {
+            client,
             outbox,
             metrics,
-            subscriptions,
+            places,
             connection_subscriptions_max: limits.connection_subscriptions_max,
             subscriptions_max: limits.subscriptions_max,
             open: Mutex::default(),
@@ -170,10 +210,15 @@ impl Session {
         F: FnOnce(Feed) -> Fut,
         Fut: Future<Output = Result<(), Closed>> + Send + 'static,
     {
-        let permit = self.subscriptions.clone().try_acquire_owned().map_err(|_| {
+        let permit = self.places.all.clone().try_acquire_owned().map_err(|_| {
             let max = self.subscriptions_max;
             let detail = format!("this node serves {max} subscriptions already; retry, or use another node");
             Refusal::new(Reason::Busy, detail).retry_after(1_000)
+        })?;
+        let share = self.places.shares.take(&self.client, 1).ok_or_else(|| {
+            let max = self.places.shares.max();
+            let detail = format!("{max} subscriptions of this client are open; end one first");
+            Refusal::new(Reason::ClientLimit, detail)
         })?;
         let (handle, registration) = AbortHandle::new_pair();
         let mut open = lock(&self.open);
@@ -191,7 +236,7 @@ impl Session {
         let running = Abortable::new(pump(feed), registration);
         let session = Arc::downgrade(self);
         let pump = async move {
-            let _held = (permit, held);
+            let _held = (permit, share, held);
             // Aborted, closed or at its end: all the same, it is over.
             running.await.ok();
             if let Some(session) = Weak::upgrade(&session) {

@@ -4,7 +4,8 @@ use crate::{
     api::{Chain, Facts},
     config::Limits,
     metrics::Metrics,
-    session::{Budget, Closed, Feed, Outbox, Queued, Session, Starts, start},
+    session::{Budget, Closed, Feed, Outbox, Places, Queued, Session, Starts, start},
+    shares::Shares,
 };
 use baton_types::{
     Block, Body, Digest, Genesis, Header, PrivateKey, Rollup, RollupId, Segment, Transaction,
@@ -30,6 +31,7 @@ pub fn chain() -> Chain {
     let members = keys.iter().map(|identity| Member {
         identity: hex::encode_value(identity),
         vrf_key: hex::encode(&[0; 32]),
+        commitment: None,
         p2p: "127.0.0.1:30545".parse().unwrap(),
         weight: 1,
     });
@@ -91,7 +93,7 @@ pub fn block(height: u64, segments: &[(u32, &[&str])]) -> Digested<Block> {
     });
     // As many peaks as the height has one bits: what sealing asks for.
     let peaks = (0..height.count_ones()).map(|_| EMPTY).collect();
-    let body = Body { segments: segments.collect(), heads: heads(), peaks, payload: None };
+    let body = Body { segments: segments.collect(), heads: heads(), peaks, payload: None, lottery: None };
     Block::seal(header, body, Some(&author)).digested()
 }
 
@@ -118,8 +120,11 @@ impl Connection {
     pub fn new(limits: &Limits) -> Self {
         let metrics = Arc::new(Metrics::new(std::iter::empty()));
         let (outbox, queue) = Outbox::new(limits, Budget::new(limits.queue_bytes_max));
-        let subscriptions = Arc::new(Semaphore::new(limits.subscriptions_max));
-        Self { session: Session::new(outbox, limits, subscriptions, metrics.clone()), metrics, queue }
+        let places = Places {
+            all: Arc::new(Semaphore::new(limits.subscriptions_max)),
+            shares: Shares::new(limits.subscriptions_max, 100),
+        };
+        Self { session: Session::new("test".into(), outbox, limits, places, metrics.clone()), metrics, queue }
     }
 
     pub fn subscribe<Fut>(&self, pump: impl FnOnce(Feed) -> Fut) -> u64

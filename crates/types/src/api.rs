@@ -348,6 +348,8 @@ pub struct StatusView {
     pub reason: Option<String>,
     pub epoch: u64,
     pub view: u64,
+    /// The lowest height of which this node has a block; 0 where it has the whole chain.
+    pub lowest_height: u64,
     pub finalized_height: u64,
     pub finalized_hash: String,
     pub finalized_time_ms: u64,

@@ -6,18 +6,21 @@
 //!   heads_root ───► heads: one hash chain per rollup, after this block
 //!   history_root ─► peaks: accumulator over all earlier headers
 //!   payload_root ─► payload: key-ceremony material (dealer log, or the next epoch's committee)
+//!   members_root, reveal_evidence ─► lottery: its state and what shows the reveal (zk-lottery only)
 //! ```
 //!
 //! Decoding a block checks that the body is the one its header names and that the author signed the
 //! header. Blocks are cached by digest wherever they come from; without this a peer could put
 //! a foreign body under an honest digest.
 //!
-//! The header has every field of version 1 from the first day. Those of later parts (reveal,
-//! results, L1 origin, forced cursors, members, bench) are zero until then and are checked to be zero.
+//! The header has every field of version 1 from the first day. Those of later parts (results, L1 origin,
+//! forced cursors) are zero until then, and those of the lottery are zero under other elections; both
+//! are checked to be zero.
 
 use crate::{
     Context, Digest, Directory, Payload, PrivateKey, PublicKey, RollupId, Signature, Transaction, TxId,
     domain,
+    lottery::LotteryPart,
     merkle::{self, EMPTY, Heads, History},
 };
 use bytes::BufMut;
@@ -47,6 +50,8 @@ pub enum ElectionKind {
     Genesis = 0,
     RoundRobin = 1,
     ThresholdLottery = 2,
+    ZkLottery = 3,
+    StakeWeighted = 4,
 }
 
 impl TryFrom<u8> for ElectionKind {
@@ -57,6 +62,8 @@ impl TryFrom<u8> for ElectionKind {
             0 => Self::Genesis,
             1 => Self::RoundRobin,
             2 => Self::ThresholdLottery,
+            3 => Self::ZkLottery,
+            4 => Self::StakeWeighted,
             other => return Err(Error::InvalidEnum(other)),
         })
     }
@@ -107,15 +114,16 @@ impl Header {
 
     /// The first field of a later part that is set, if any.
     pub fn reserved_in_use(&self) -> Option<&'static str> {
+        let lottery = self.election == ElectionKind::ZkLottery;
         let fields = [
-            ("reveal", self.reveal != [0; 32]),
-            ("reveal_evidence", self.reveal_evidence != EMPTY),
+            ("reveal", !lottery && self.reveal != [0; 32]),
+            ("reveal_evidence", !lottery && self.reveal_evidence != EMPTY),
             ("results_root", self.results_root != EMPTY),
             ("l1_number", self.l1_number != 0),
             ("l1_hash", self.l1_hash != EMPTY),
             ("forced_root", self.forced_root != EMPTY),
-            ("members_root", self.members_root != EMPTY),
-            ("bench_report", self.bench_report != [0; 32]),
+            ("members_root", !lottery && self.members_root != EMPTY),
+            ("bench_report", !lottery && self.bench_report != [0; 32]),
             ("protocol_signal", self.protocol_signal != 0),
         ];
         fields.into_iter().find_map(|(name, used)| used.then_some(name))
@@ -252,6 +260,8 @@ pub struct Body {
     /// Peaks of the accumulator over all earlier headers.
     pub peaks: Vec<Digest>,
     pub payload: Option<Payload>,
+    /// Under the zero-knowledge lottery only.
+    pub lottery: Option<Box<LotteryPart>>,
 }
 
 impl Body {
@@ -278,6 +288,10 @@ impl Write for Body {
         self.heads.write(buf);
         self.peaks.write(buf);
         self.payload.write(buf);
+        self.lottery.is_some().write(buf);
+        if let Some(lottery) = &self.lottery {
+            lottery.write(buf);
+        }
     }
 }
 
@@ -287,6 +301,8 @@ impl EncodeSize for Body {
             + self.heads.encode_size()
             + self.peaks.encode_size()
             + self.payload.encode_size()
+            + 1
+            + self.lottery.as_ref().map_or(0, |lottery| lottery.encode_size())
     }
 }
 
@@ -300,8 +316,14 @@ impl Read for Body {
             heads: Heads::read_cfg(buf, &(rollups, ((), ())))?,
             peaks: Vec::read_cfg(buf, &(RangeCfg::new(0..=merkle::PEAKS_MAX), ()))?,
             payload: Option::<Payload>::read_cfg(buf, &payload_cfg())?,
+            lottery: Option::<LotteryPart>::read_cfg(buf, &())?.map(Box::new),
         })
     }
+}
+
+/// Commitments to the lottery's part: to the evidence of the reveal, and to members and state.
+fn lottery_roots(part: Option<&LotteryPart>) -> (Digest, Digest) {
+    part.map_or((EMPTY, EMPTY), |part| (part.evidence_root(), part.members_root()))
 }
 
 pub const fn payload_cfg() -> (NonZeroU32, ModeVersion) {
@@ -344,6 +366,7 @@ impl Block {
             .root()
             .expect("an author appends to a history it has checked");
         header.payload_root = payload_root(body.payload.as_ref());
+        (header.reveal_evidence, header.members_root) = lottery_roots(body.lottery.as_deref());
         let signature = author.map(|key| key.sign(&domain::author(&header.chain), &header.digest()));
         Self { header, signature, body, ids }
     }
@@ -401,6 +424,9 @@ impl Block {
         }
         if header.payload_root != payload_root(self.body.payload.as_ref()) {
             return Err("payload does not match the header");
+        }
+        if (header.reveal_evidence, header.members_root) != lottery_roots(self.body.lottery.as_deref()) {
+            return Err("lottery does not match the header");
         }
         match &self.signature {
             None if header.height == 0 => Ok(()),
@@ -466,6 +492,8 @@ impl BoundedBlock for Block {
             + merkle::PEAKS_MAX * 32
             + 1
             + Payload::max_encode_size(crate::MEMBERS_MAX)
+            + 1
+            + LotteryPart::max_encode_size()
             + lengths
     }
 }

@@ -15,6 +15,10 @@ pub const HEAD: &[u8] = b"_BATON_CHAIN_HEAD";
 pub const HEADS: &[u8] = b"_BATON_ROLLUP_HEADS";
 pub const HEADER: &[u8] = b"_BATON_HEADER";
 pub const PAYLOAD: &[u8] = b"_BATON_PAYLOAD";
+pub const EVIDENCE: &[u8] = b"_BATON_REVEAL_EVIDENCE";
+pub const MEMBERS: &[u8] = b"_BATON_MEMBERS";
+pub const BEACON: &[u8] = b"_BATON_BEACON";
+pub const STAKE_DRAW: &[u8] = b"_BATON_STAKE_DRAW";
 pub const BATCH_IDS: &[u8] = b"_BATON_BATCH_IDS";
 
 /// Threshold votes and certificates; the genesis digest follows.
@@ -23,6 +27,8 @@ const CONSENSUS: &[u8] = b"_BATON_CONSENSUS";
 const AUTHOR: &[u8] = b"_BATON_AUTHOR";
 /// A node's signature on a receipt; the genesis digest follows.
 const RECEIPT: &[u8] = b"_BATON_RECEIPT";
+/// A member's word that it holds the proof behind a commitment; the genesis digest follows.
+const HELD: &[u8] = b"_BATON_HELD";
 /// The p2p handshake; the genesis digest follows, so that nodes of two networks never connect.
 const P2P: &[u8] = b"_BATON_P2P";
 /// Key ceremonies; the network id follows, because a first ceremony has no genesis yet.
@@ -42,6 +48,10 @@ pub fn author(chain: &Digest) -> Vec<u8> {
 
 pub fn receipt(chain: &Digest) -> Vec<u8> {
     with(RECEIPT, chain)
+}
+
+pub fn held(chain: &Digest) -> Vec<u8> {
+    with(HELD, chain)
 }
 
 pub fn p2p(chain: &Digest) -> Vec<u8> {

@@ -7,8 +7,11 @@ use crate::{
     BlockLimits, Digest, Directory, EpochInfo, GroupKey, MEMBERS_MAX, Payload, PublicKey, RollupId, Sharing,
     block::{Block, Body, ElectionKind, Header, payload_cfg},
     domain, hex,
+    lottery::{self, Commitment, Lottery, LotteryPart},
     merkle::{EMPTY, Heads, History},
 };
+use bytes::Bytes;
+use commonware_codec::Encode as _;
 use commonware_consensus::types::Epoch;
 use commonware_glue::dkg::types::EpochOutcome;
 use commonware_p2p::Address;
@@ -85,8 +88,12 @@ pub enum KeyOrigin {
 pub struct Member {
     /// ed25519, 32 bytes.
     pub identity: String,
-    /// Reserved for the zero-knowledge lottery; zero until then.
+    /// Public key of its verifiable random function, 32 bytes; zero under elections that need none.
     pub vrf_key: String,
+    /// Root over what it reveals in epoch 0, 32 bytes; the member shows the others the proof when it
+    /// starts. Without a root it proves each of its turns of that epoch by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commitment: Option<String>,
     /// Where the other members reach it.
     pub p2p: SocketAddr,
     pub weight: u64,
@@ -145,6 +152,11 @@ pub enum Election {
     ThresholdLottery,
     /// In turn.
     RoundRobin,
+    /// Members commit in turn to values made with a hash-based zero-knowledge function, and the value draws
+    /// who proposes.
+    ZkLottery,
+    /// As the threshold lottery, in proportion to the members' weights.
+    StakeWeighted,
 }
 
 impl Election {
@@ -152,6 +164,8 @@ impl Election {
         match self {
             Self::ThresholdLottery => ElectionKind::ThresholdLottery,
             Self::RoundRobin => ElectionKind::RoundRobin,
+            Self::ZkLottery => ElectionKind::ZkLottery,
+            Self::StakeWeighted => ElectionKind::StakeWeighted,
         }
     }
 }
@@ -262,6 +276,8 @@ impl Member {
 impl Genesis {
     /// Most rollups of one cluster.
     pub const ROLLUPS_MAX: usize = 1_024;
+    /// Largest weight of one member.
+    pub const WEIGHT_MAX: u64 = 1 << 48;
 
     /// Reads and checks a genesis.
     pub fn from_json(text: &str) -> Result<Self, Invalid> {
@@ -307,7 +323,72 @@ impl Genesis {
         if !(16..=100_000).contains(&self.validity_blocks_max) {
             return Err(invalid("validity_blocks_max", self.validity_blocks_max, "16 to 100000"));
         }
+        self.check_election()?;
         self.timing.check()
+    }
+
+    fn check_election(&self) -> Result<(), Invalid> {
+        let zero = hex::encode(&[0; 32]);
+        for (index, member) in self.members.iter().enumerate() {
+            let lottery = self.election == Election::ZkLottery;
+            if lottery == (member.vrf_key == zero) {
+                let allowed = if lottery {
+                    "the member's key, as `baton vrf keygen` prints it: election is zk-lottery"
+                } else {
+                    "zero: only election zk-lottery uses it"
+                };
+                return Err(invalid(format!("members[{index}].vrf_key"), &member.vrf_key, allowed));
+            }
+            if let Some(commitment) = &member.commitment {
+                let key = format!("members[{index}].commitment");
+                if !lottery {
+                    return Err(invalid(key, commitment, "none: only election zk-lottery uses it"));
+                }
+                hex::decode_array::<32>(commitment).map_err(|error| invalid(key, commitment, error))?;
+            }
+            if self.election == Election::StakeWeighted && !(1..=Self::WEIGHT_MAX).contains(&member.weight) {
+                let allowed = format!("1 to {}: election is stake-weighted", Self::WEIGHT_MAX);
+                return Err(invalid(format!("members[{index}].weight"), member.weight, allowed));
+            }
+        }
+        let least = (4 * self.members.len() as u64).max(16);
+        if self.election == Election::ZkLottery && self.epoch_blocks < least {
+            let allowed = format!("at least {least}: election zk-lottery prepares the next epoch in each");
+            return Err(invalid("epoch_blocks", self.epoch_blocks, allowed));
+        }
+        Ok(())
+    }
+
+    /// The lottery's part of the genesis block.
+    fn lottery(&self) -> Result<Option<LotteryPart>, String> {
+        if self.election != Election::ZkLottery {
+            return Ok(None);
+        }
+        let commitments: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| member.commitment.as_ref().map(|root| Commitment::unproven(root)).transpose())
+            .collect::<Result<_, _>>()?;
+        // Commitments are made over the first and cannot contain it; the second comes after them.
+        let later = domain::hash(domain::BEACON, &[&self.digest(), &self.group_key()?.encode()]);
+        let state = Lottery::genesis(self.context_beacon(), later, commitments);
+        Ok(Some(LotteryPart { evidence: Bytes::new(), held: Vec::new(), state }))
+    }
+
+    /// The context beacon of epoch 0: this genesis without its commitments.
+    pub fn context_beacon(&self) -> Digest {
+        let mut bare = self.clone();
+        bare.members.iter_mut().for_each(|member| member.commitment = None);
+        domain::hash(domain::BEACON, &[&bare.digest()])
+    }
+
+    /// What the lottery knows of this chain.
+    pub fn lottery_rules(&self) -> Result<lottery::Rules, String> {
+        Ok(lottery::Rules {
+            chain: self.digest(),
+            members: self.identities()?,
+            epoch_blocks: self.epoch_blocks,
+        })
     }
 
     fn check_members(&self) -> Result<(), Invalid> {
@@ -439,6 +520,7 @@ impl Genesis {
             heads: Heads::new(),
             peaks: History::new().peaks,
             payload: Some(Payload::EpochInfo(self.epoch_info()?)),
+            lottery: self.lottery()?.map(Box::new),
         };
         Ok(Block::seal(header, body, None))
     }

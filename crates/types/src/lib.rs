@@ -9,6 +9,7 @@ pub mod block;
 pub mod domain;
 pub mod genesis;
 pub mod hex;
+pub mod lottery;
 pub mod merkle;
 pub mod proof;
 pub mod receipt;

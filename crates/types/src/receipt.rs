@@ -103,6 +103,8 @@ pub enum Reason {
     BadRequest,
     /// Nothing of that name here.
     NotFound,
+    /// Below the lowest block that this node keeps; ask one with full history.
+    Pruned,
     /// The node is starting or shutting down; retry later.
     NotReady,
     /// The node failed to answer.
@@ -110,7 +112,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Busy,
         Self::ClientLimit,
         Self::UnknownRollup,
@@ -123,6 +125,7 @@ impl Reason {
         Self::BadBundle,
         Self::BadRequest,
         Self::NotFound,
+        Self::Pruned,
         Self::NotReady,
         Self::Internal,
     ];
@@ -141,6 +144,7 @@ impl Reason {
             Self::BadBundle => "bad_bundle",
             Self::BadRequest => "bad_request",
             Self::NotFound => "not_found",
+            Self::Pruned => "pruned",
             Self::NotReady => "not_ready",
             Self::Internal => "internal",
         }

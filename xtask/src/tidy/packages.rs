@@ -1,24 +1,30 @@
-//! Cargo manifests: who may depend on whom, the lints, one exact version of Commonware, and the
-//! stricter clippy settings of the crates that must replay.
+//! Cargo manifests: who may depend on whom, the lints, one exact version of Commonware and one of the
+//! proof system, and the stricter clippy settings of the crates that must replay.
 
 use super::Files;
 use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Which internal packages a package may name. A new arrow is a design decision.
-const ARROWS: [(&str, &[&str]); 8] = [
+const ARROWS: [(&str, &[&str]); 9] = [
     ("baton-types", &[]),
+    ("baton-vrf", &[]),
     ("baton-execution", &["baton-types"]),
-    ("baton-consensus", &["baton-types", "baton-execution"]),
+    ("baton-consensus", &["baton-types", "baton-vrf", "baton-execution"]),
     ("baton-rpc", &["baton-types", "baton-execution", "baton-consensus"]),
-    ("baton-node", &["baton-types", "baton-execution", "baton-consensus", "baton-rpc"]),
-    ("baton", &["baton-types", "baton-node"]),
+    ("baton-node", &["baton-types", "baton-vrf", "baton-execution", "baton-consensus", "baton-rpc"]),
+    ("baton", &["baton-types", "baton-vrf", "baton-node"]),
     ("baton-sim", &["baton-types", "baton-execution", "baton-consensus", "baton-node"]),
     ("xtask", &[]),
 ];
 
 /// Crates whose results must be the same on every machine.
 const DETERMINISTIC: [&str; 3] = ["crates/types", "crates/execution", "crates/consensus"];
+
+/// Families of crates that come in one exact version.
+const PINNED: [&str; 2] = ["commonware-", PROOF_SYSTEM];
+
+const PROOF_SYSTEM: &str = "p3-";
 
 const DEPENDENCIES: [&str; 3] = ["dependencies", "dev-dependencies", "build-dependencies"];
 
@@ -54,7 +60,10 @@ fn package(path: &str, manifest: &Table, problems: &mut Vec<String>) {
             problems.push(format!("{path}: {name} may not depend on {dependency}"));
         }
         let inherited = value.get("workspace").and_then(Value::as_bool) == Some(true);
-        if !inherited && (internal || dependency.starts_with("commonware-")) {
+        if dependency.starts_with(PROOF_SYSTEM) && name != "baton-vrf" {
+            problems.push(format!("{path}: {dependency}: only baton-vrf names the proof system"));
+        }
+        if !inherited && (internal || PINNED.iter().any(|family| dependency.starts_with(family))) {
             problems.push(format!("{path}: {dependency} belongs in [workspace.dependencies]"));
         }
     }
@@ -63,19 +72,18 @@ fn package(path: &str, manifest: &Table, problems: &mut Vec<String>) {
 fn workspace(path: &str, manifest: &Table, problems: &mut Vec<String>) {
     let dependencies =
         manifest.get("workspace").and_then(|workspace| workspace.get("dependencies")?.as_table());
-    let mut versions = BTreeSet::new();
-    for (name, value) in dependencies.into_iter().flatten() {
-        if !name.starts_with("commonware-") {
-            continue;
+    for family in PINNED {
+        let mut versions = BTreeSet::new();
+        for (name, value) in dependencies.into_iter().flatten().filter(|(name, _)| name.starts_with(family)) {
+            let version = value.as_str().or_else(|| value.get("version")?.as_str()).unwrap_or_default();
+            if !version.starts_with('=') {
+                problems.push(format!("{path}: {name} = {version:?}; pin one version with `=`"));
+            }
+            versions.insert(version);
         }
-        let version = value.as_str().or_else(|| value.get("version")?.as_str()).unwrap_or_default();
-        if !version.starts_with('=') {
-            problems.push(format!("{path}: {name} = {version:?}; pin one version with `=`"));
+        if versions.len() > 1 {
+            problems.push(format!("{path}: {family}* crates of several versions: {versions:?}"));
         }
-        versions.insert(version);
-    }
-    if versions.len() > 1 {
-        problems.push(format!("{path}: commonware crates of several versions: {versions:?}"));
     }
 }
 

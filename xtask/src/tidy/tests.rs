@@ -38,13 +38,25 @@ fn manifests() {
         &manifest("baton-node", "[dependencies]\nbytes = \"1\"\ncommonware-codec = \"1\""),
         &["p/Cargo.toml: commonware-codec belongs in [workspace.dependencies]"],
     );
+    check_package(&manifest("baton-vrf", "[dependencies]\np3-air.workspace = true"), &[]);
+    check_package(
+        &manifest("baton-vrf", "[dependencies]\np3-air = \"=1\"\nbaton-types.workspace = true"),
+        &[
+            "p/Cargo.toml: baton-vrf may not depend on baton-types",
+            "p/Cargo.toml: p3-air belongs in [workspace.dependencies]",
+        ],
+    );
+    check_package(
+        &manifest("baton-consensus", "[dev-dependencies]\np3-air.workspace = true"),
+        &["p/Cargo.toml: p3-air: only baton-vrf names the proof system"],
+    );
     check_package(&manifest("baton-new", ""), &["p/Cargo.toml: baton-new has no line in ARROWS"]);
     check_package("[package]\nname = \"xtask\"\n", &["p/Cargo.toml: say `workspace = true` under [lints]"]);
     check_package("[package", &["p/Cargo.toml: "]);
 }
 
 #[test]
-fn commonware_has_one_exact_version() {
+fn commonware_and_the_proof_system_have_one_exact_version_each() {
     let check = |dependencies: &str, expected: &[&str]| {
         check_package(&format!("[workspace.dependencies]\n{dependencies}"), expected);
     };
@@ -52,8 +64,11 @@ fn commonware_has_one_exact_version() {
     check("commonware-codec = \"1\"\n", &["p/Cargo.toml: commonware-codec = \"1\"; pin"]);
     check(
         "commonware-codec = \"=1\"\ncommonware-p2p = \"=2\"\n",
-        &["p/Cargo.toml: commonware crates of several versions"],
+        &["p/Cargo.toml: commonware-* crates of several versions"],
     );
+    check("commonware-codec = \"=1\"\np3-air = \"=2\"\n", &[]);
+    check("p3-air = \"2\"\n", &["p/Cargo.toml: p3-air = \"2\"; pin"]);
+    check("p3-air = \"=1\"\np3-fri = \"=2\"\n", &["p/Cargo.toml: p3-* crates of several versions"]);
 }
 
 #[test]
@@ -128,6 +143,13 @@ fn domains_are_prefix_free_and_in_one_file() {
         &["crates/types/src/domain.rs:1:", "crates/types/src/domain.rs:2:"],
     );
     check_source("src/a.rs", &constant("BATON_A"), &["src/a.rs:1: signing domains stand in"]);
+    let vrf = "crates/vrf/src/domain.rs";
+    check_source(vrf, &constant("BATON_A"), &[]);
+    let (one, two) = (constant("BATON_VRF"), constant("BATON_VRF_KEY"));
+    expect(
+        &source::problems(&files(&[(home, &one), (vrf, &two)])),
+        &["crates/types/src/domain.rs:1: _BATON_VRF begins"],
+    );
 }
 
 fn check_docs(text: &str, expected: &[&str]) {

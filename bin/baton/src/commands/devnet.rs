@@ -66,7 +66,9 @@ fn election(text: &str) -> Result<Election, String> {
     match text {
         "threshold-lottery" => Ok(Election::ThresholdLottery),
         "round-robin" => Ok(Election::RoundRobin),
-        _ => Err("threshold-lottery or round-robin".to_owned()),
+        "zk-lottery" => Ok(Election::ZkLottery),
+        "stake-weighted" => Ok(Election::StakeWeighted),
+        _ => Err("zk-lottery, threshold-lottery, stake-weighted or round-robin".to_owned()),
     }
 }
 

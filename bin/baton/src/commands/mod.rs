@@ -11,6 +11,7 @@ mod status;
 mod submit;
 mod tx;
 mod verify;
+mod vrf;
 
 use crate::output::{Outcome, Output};
 use clap::Subcommand;
@@ -28,6 +29,7 @@ pub enum Command {
     Proof(proof::Args),
     Verify(verify::Args),
     Bench(Box<bench::Args>),
+    Vrf(vrf::Args),
     Config(config::Args),
     Completions(completions::Args),
 }
@@ -43,6 +45,7 @@ pub fn run(command: Command, output: Output) -> eyre::Result<Outcome> {
         Command::Proof(args) => block_on(proof::run(args, output)),
         Command::Verify(args) => verify::run(&args, output),
         Command::Bench(args) => block_on(bench::run(*args, output)),
+        Command::Vrf(args) => vrf::run(args, output),
         Command::Config(args) => config::run(args, output),
         Command::Completions(args) => completions::run(&args),
     }

@@ -46,6 +46,7 @@ fn print(status: &StatusView, output: Output) {
         ("quorum", format!("{} votes; tolerates {} faulty", status.quorum, status.faults)),
         ("epoch, view", format!("{}, {}", status.epoch, grouped(status.view))),
         ("finalized", format!("{} {}, {age}", grouped(status.finalized_height), status.finalized_hash)),
+        ("lowest", grouped(status.lowest_height)),
         ("waiting", format!("{} transactions", grouped(status.mempool_transactions))),
         ("up", format!("{} s", grouped(status.uptime_ms / 1_000))),
         ("version", status.version.clone()),

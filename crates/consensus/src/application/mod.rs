@@ -26,6 +26,7 @@ mod verify;
 use crate::{
     aliases::{Marshal, Runtime},
     epochs::LogRules,
+    lottery::{Bodies, Lottery, Shown},
     observer::seed_bytes,
     shared::Shared,
 };
@@ -33,8 +34,10 @@ use baton_types::{
     Block, Body, Context, Digest, Epoch, EpochInfo, Header, Height, Payload, PrivateKey, Round, Scheme,
     block::{ElectionKind, ParentSeed},
     genesis::Timing,
+    lottery::{Lottery as State, LotteryPart},
     merkle::{self, EMPTY, Heads},
 };
+use bytes::Bytes;
 use commonware_consensus::{
     Heightable as _,
     marshal::{Identifier, ancestry::Ancestry},
@@ -46,11 +49,14 @@ use commonware_cryptography::{
 };
 use commonware_glue::dkg::reshare::Input;
 use commonware_macros::select;
+use commonware_runtime::telemetry::metrics::CounterFamily;
 use commonware_utils::sync::Mutex;
 use futures::StreamExt as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tracing::{debug, warn};
 use verify::Refused;
+
+pub use verify::{Reason, Refusals};
 
 /// Unfinalized ancestors a block may have for this node to build on it or to judge it.
 const ANCESTORS_MAX: u64 = 256;
@@ -70,6 +76,28 @@ pub struct Application {
     pub marshal: Marshal,
     pub shared: Arc<Shared>,
     pub infos: Arc<Mutex<BTreeMap<Epoch, EpochInfo>>>,
+    pub refusals: Refusals,
+    /// Under election zk-lottery.
+    pub lottery: Option<Play>,
+}
+
+/// What an application needs for the zero-knowledge lottery.
+#[derive(Clone)]
+pub struct Play {
+    pub lottery: Lottery,
+    pub bodies: Bodies,
+    /// Views that this node let pass as their committer, by reason.
+    pub declined: Declined,
+}
+
+pub type Declined = CounterFamily<Reason>;
+
+/// The part of a block that an election adds.
+struct Elected {
+    reveal: [u8; 32],
+    evidence: Bytes,
+    /// The state that the block builds on.
+    before: State,
 }
 
 impl Application {
@@ -151,24 +179,42 @@ impl Application {
         }
     }
 
+    /// Waits until this node's clock has reached the block's time, and remembers whose clocks differ.
+    async fn await_time<E: Runtime>(&self, rt: &E, header: &Header) {
+        let ahead = header.timestamp_ms.saturating_sub(self.shared.now_ms());
+        let drifts = ahead > self.timing.drift_max_ms;
+        if drifts {
+            warn!(ahead_ms = ahead, author = %header.author, "a block is further ahead of this node's clock than drift allows");
+        }
+        self.shared.clock_seen(&header.author, drifts.then_some(ahead));
+        sleep_until(rt, &self.shared, header.timestamp_ms).await;
+    }
+
+    fn refuse(&self, header: &Header, refused: &Refused) {
+        let (height, view) = (header.height, header.view);
+        warn!(height, view, author = %header.author, %refused, "refusing to vote for a block");
+        self.refusals.get_or_create(&refused.reason()).inc();
+    }
+
     fn build(
         &self,
         context: Context,
         parent: &Digested<Block>,
         seed: ParentSeed,
         payload: Option<Payload>,
+        elected: Option<Elected>,
     ) -> Option<Block> {
         let header = parent.inner().header();
         let height = header.height + 1;
         let segments = self.shared.select(&parent.digest(), parent.height());
         let peaks = parent.inner().history_after()?.peaks;
-        let mut body = Body { segments, heads: Heads::new(), peaks, payload };
+        let mut body = Body { segments, heads: Heads::new(), peaks, payload, lottery: None };
         let author = self.key.public_key();
         let ids = body.ids();
         let mut heads = parent.inner().body().heads.clone();
         merkle::advance_heads(&mut heads, height, body.segment_ids(&ids));
         body.heads = heads;
-        let header = Header {
+        let mut header = Header {
             chain: self.chain,
             epoch: context.round.epoch().get(),
             view: context.round.view().get(),
@@ -194,7 +240,137 @@ impl Application {
             payload_root: EMPTY,
             protocol_signal: 0,
         };
+        if let (Some(elected), Some(play)) = (elected, &self.lottery) {
+            let live = self.shared.live();
+            header.reveal = elected.reveal;
+            if live.epoch == context.round.epoch() {
+                header.bench_report = play.lottery.silent(&live.last_vote_view, header.view);
+            }
+            let held = play.lottery.held(&elected.before, header.epoch, height);
+            let state = elected.before.after(play.lottery.rules(), &header, &held).ok()?;
+            body.lottery = Some(Box::new(LotteryPart { evidence: elected.evidence, held, state }));
+        }
         Some(Block::seal_with(header, body, ids, Some(&self.key)))
+    }
+
+    /// Builds on `parent` when it is time to.
+    async fn compose<E: Runtime>(
+        &self,
+        rt: &E,
+        context: Context,
+        parent: &Digested<Block>,
+        payload: Option<Payload>,
+        elected: Option<Elected>,
+    ) -> Option<Digested<Block>> {
+        self.pace(rt, parent, payload.is_some()).await;
+        let Some(seed) = self.parent_seed(&context).await else {
+            warn!(view = context.round.view().get(), "declining to propose: no seed for the parent's view");
+            return None;
+        };
+        let block = self.build(context, parent, seed, payload, elected)?.digested();
+        self.shared.proposed(&block);
+        Some(block)
+    }
+
+    /// As the member that `shown` draws: the block for `context`. None when another is drawn, or this node
+    /// cannot judge the parent.
+    pub async fn author<E: Runtime>(
+        &self,
+        rt: &E,
+        context: Context,
+        shown: Shown,
+        payload: Option<Payload>,
+    ) -> Option<Digested<Block>> {
+        let play = self.lottery.as_ref()?;
+        let parent = self.shared.known(&context.parent.1)?;
+        let epoch = context.round.epoch();
+        let in_epoch = self.epocher.containing(parent.height().next())?.epoch() == epoch;
+        if !in_epoch || !self.shared.connected(&parent.digest(), parent.height()) {
+            return None;
+        }
+        let before = play.lottery.before(parent.inner(), epoch.get())?;
+        let drawn = play.lottery.author(&before, &shown.output);
+        if play.lottery.member(drawn) != Some(&self.key.public_key()) {
+            return None;
+        }
+        let elected = Elected { reveal: shown.opening, evidence: shown.evidence, before };
+        self.compose(rt, context, &parent, payload, Some(elected)).await
+    }
+
+    /// As the committer: the block of the drawn member, judged as a voter does; or none, and the view ends.
+    async fn commit<E: Runtime>(
+        &self,
+        mut rt: E,
+        context: Context,
+        parent: Digested<Block>,
+        payload: Option<Payload>,
+    ) -> Option<Digested<Block>> {
+        let play = self.lottery.as_ref()?;
+        let before = play.lottery.before(parent.inner(), context.round.epoch().get())?;
+        let shown = play.lottery.show(context.round, &mut rt)?;
+        let drawn = play.lottery.author(&before, &shown.output);
+        if play.lottery.member(drawn) == Some(&self.key.public_key()) {
+            let elected = Elected { reveal: shown.opening, evidence: shown.evidence, before };
+            return self.compose(&rt, context, &parent, payload, Some(elected)).await;
+        }
+        let answer = play.lottery.designate(context.clone(), drawn, shown.evidence, payload.clone())?;
+        let built = async {
+            let digest = answer.await.ok()?;
+            play.bodies.subscribe(digest).await.ok()
+        };
+        let patience = async {
+            self.pace(&rt, &parent, payload.is_some()).await;
+            rt.sleep(self.author_timeout()).await;
+        };
+        let block = select! {
+            block = built => block,
+            _ = patience => None,
+        };
+        let verdict = match &block {
+            None => Err("author_silent"),
+            Some(block) if block.inner().body().payload != payload => Err("payload"),
+            Some(block) => self.judge(&context, block, &parent).await,
+        };
+        match (verdict, block) {
+            (Ok(()), Some(block)) => {
+                self.await_time(&rt, block.inner().header()).await;
+                play.lottery.proposed(context.round, block.clone());
+                self.shared.proposed(&block);
+                Some(block)
+            }
+            (verdict, _) => {
+                let reason = verdict.err().unwrap_or("author_silent");
+                debug!(view = context.round.view().get(), drawn, reason, "declining the view");
+                play.declined.get_or_create(&Reason { reason }).inc();
+                None
+            }
+        }
+    }
+
+    /// How long a committer waits for the drawn member once a block is due: what the leader timeout leaves.
+    fn author_timeout(&self) -> Duration {
+        Duration::from_millis((self.timing.leader_timeout_ms - self.timing.idle_ms) * 3 / 4)
+    }
+
+    /// A voter's checks, by a committer: its own proposal is not verified again.
+    async fn judge(
+        &self,
+        context: &Context,
+        block: &Digested<Block>,
+        parent: &Digested<Block>,
+    ) -> Result<(), &'static str> {
+        if let Err(refused) = self.check(context, block, parent).await {
+            self.refuse(block.inner().header(), &refused);
+            return Err("invalid");
+        }
+        match self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
+            Some(None) => Ok(()),
+            Some(Some(id)) => {
+                self.refuse(block.inner().header(), &Refused::Repeated(id));
+                Err("invalid")
+            }
+            None => Err("parent_unknown"),
+        }
     }
 }
 
@@ -247,14 +423,10 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
             }
             None => None,
         };
-        self.pace(&rt, &parent, payload.is_some()).await;
-        let Some(seed) = self.parent_seed(&context).await else {
-            warn!(view = context.round.view().get(), "declining to propose: no seed for the parent's view");
-            return None;
-        };
-        let block = self.build(context, &parent, seed, payload)?.digested();
-        self.shared.proposed(&block);
-        Some(block)
+        if self.lottery.is_some() {
+            return self.commit(rt, context, parent, payload).await;
+        }
+        self.compose(&rt, context, &parent, payload, None).await
     }
 
     async fn verify(&mut self, (rt, context): (E, Context), ancestry: impl Ancestry<Block>) -> bool {
@@ -262,18 +434,15 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
         let (Some(block), Some(parent)) = (ancestry.next().await, ancestry.next().await) else {
             return abstain().await;
         };
+        if let Some(play) = &self.lottery {
+            play.lottery.have(&block);
+        }
         match self.check(&context, &block, &parent).await {
             Ok(()) => {}
             // A boundary block this node lacks: not the proposer's fault.
             Err(Refused::UnknownEpoch) => return abstain().await,
             Err(refused) => {
-                warn!(
-                    height = block.height().get(),
-                    view = context.round.view().get(),
-                    author = %block.inner().header().author,
-                    %refused,
-                    "refusing to vote for a block"
-                );
+                self.refuse(block.inner().header(), &refused);
                 return false;
             }
         }
@@ -283,17 +452,12 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
         match self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
             None => return abstain().await,
             Some(Some(id)) => {
-                warn!(height = block.height().get(), %id, "refusing to vote for a block that repeats a transaction");
+                self.refuse(block.inner().header(), &Refused::Repeated(id));
                 return false;
             }
             Some(None) => {}
         }
-        let timestamp_ms = block.inner().header().timestamp_ms;
-        let ahead = timestamp_ms.saturating_sub(self.shared.now_ms());
-        if ahead > self.timing.drift_max_ms {
-            warn!(ahead_ms = ahead, "a block is further ahead of this node's clock than drift allows");
-        }
-        sleep_until(&rt, &self.shared, timestamp_ms).await;
+        self.await_time(&rt, block.inner().header()).await;
         self.shared.proposed(&block);
         true
     }

@@ -1,12 +1,13 @@
 //! The checks of `verify` that need nothing but the block, its parent and the epoch's members.
 
 use super::Application;
-use crate::epochs::LogRefused;
+use crate::{epochs::LogRefused, lottery::Unelected};
 use baton_execution::chain::{Violation, check_accumulators, check_body};
-use baton_types::{Block, Context, Header, Round, Seed, View};
+use baton_types::{Block, Context, Header, Round, Seed, TxId, View, lottery::Unsound};
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::CertifiableBlock as _;
 use commonware_cryptography::Digested;
+use commonware_runtime::telemetry::metrics::{CounterFamily, EncodeLabelSet};
 use thiserror::Error;
 
 #[derive(Debug, Error)]
@@ -33,6 +34,42 @@ pub enum Refused {
     UnknownEpoch,
     #[error(transparent)]
     Log(#[from] LogRefused),
+    #[error("its election does not stand: {0}")]
+    Unelected(#[from] Unelected),
+    #[error(transparent)]
+    Lottery(#[from] Unsound),
+    #[error("transaction {0} is in its ancestry already")]
+    Repeated(TxId),
+}
+
+/// Blocks that this node would not vote for, by reason.
+pub type Refusals = CounterFamily<Reason>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct Reason {
+    pub reason: &'static str,
+}
+
+impl Refused {
+    pub const fn reason(&self) -> Reason {
+        let reason = match self {
+            Self::Chain => "chain",
+            Self::Context => "context",
+            Self::Author => "author",
+            Self::Election => "election",
+            Self::Reserved(_) => "reserved",
+            Self::Height(..) => "height",
+            Self::Time(..) => "time",
+            Self::Seed => "seed",
+            Self::Body(violation) => violation.name(),
+            Self::UnknownEpoch => "unknown_epoch",
+            Self::Log(_) => "log",
+            Self::Unelected(_) => "unelected",
+            Self::Lottery(_) => "lottery",
+            Self::Repeated(_) => "repeated",
+        };
+        Reason { reason }
+    }
 }
 
 impl Application {
@@ -45,6 +82,7 @@ impl Application {
         let (block, parent) = (block.inner(), parent.inner());
         self.check_header(context, block, parent.header())?;
         self.check_seed(block.header())?;
+        self.check_election(block, parent)?;
         check_body(&self.shared.rules, block)?;
         check_accumulators(parent, block)?;
         if let Some(payload) = &block.body().payload {
@@ -63,7 +101,7 @@ impl Application {
         if &block.context() != context {
             return Err(Refused::Context);
         }
-        if header.author != context.leader {
+        if self.lottery.is_none() && header.author != context.leader {
             return Err(Refused::Author);
         }
         if header.election != self.election {
@@ -81,6 +119,19 @@ impl Application {
         Ok(())
     }
 
+    /// Under the zero-knowledge lottery: reveal, draw, author, and the state that follows.
+    fn check_election(&self, block: &Block, parent: &Block) -> Result<(), Refused> {
+        let Some(play) = &self.lottery else {
+            return if block.body().lottery.is_none() { Ok(()) } else { Err(Refused::Reserved("lottery")) };
+        };
+        let header = block.header();
+        let part = block.body().lottery.as_ref().ok_or(Unelected::Absent)?;
+        let before = play.lottery.before(parent, header.epoch).ok_or(Unelected::Absent)?;
+        play.lottery.check(&before, block)?;
+        let after = before.after(play.lottery.rules(), header, &part.held)?;
+        if after == part.state { Ok(()) } else { Err(Unsound::State.into()) }
+    }
+
     fn check_seed(&self, header: &Header) -> Result<(), Refused> {
         if header.parent_view == 0 {
             return if header.parent_seed == [0; 48] { Ok(()) } else { Err(Refused::Seed) };
@@ -96,3 +147,6 @@ impl Application {
         if seed.verify(&self.verifier) { Ok(()) } else { Err(Refused::Seed) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,11 +13,11 @@ use commonware_cryptography::{Digested, Digestible as _};
 use commonware_macros::select;
 use commonware_parallel::Sequential;
 use commonware_runtime::{Handle, buffer::paged::CacheRef};
-use commonware_storage::merkle::{full, mmr};
-use commonware_utils::{Acknowledgement as _, NZU64, NZUsize};
-use std::{sync::Arc, time::Duration};
+use commonware_storage::merkle::{Error, full, mmr};
+use commonware_utils::{Acknowledgement as _, NZU64, NZUsize, range::NonEmptyRange};
+use std::{num::NonZeroU64, sync::Arc, time::Duration};
 use tokio::sync::mpsc;
-use tracing::info;
+use tracing::{debug, info};
 
 type History<E> = mmr::full::Mmr<E, Digest, Sequential>;
 
@@ -38,6 +38,9 @@ impl Reporter for Deliveries {
     type Activity = Update<Block>;
 
     fn report(&mut self, update: Self::Activity) -> Feedback {
+        if let Update::Block(block, _) = &update {
+            self.shared.learn(block.inner());
+        }
         match update {
             Update::Tip(_, height, _) => self.shared.tip(height),
             Update::Block(..) if self.sender.try_send(update).is_err() => return Feedback::Closed,
@@ -52,11 +55,38 @@ pub fn deliveries(shared: Arc<Shared>) -> (Deliveries, mpsc::Receiver<Update<Blo
     (Deliveries { shared, sender }, receiver)
 }
 
+/// What a node keeps that does not keep everything.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// The last so many blocks, at least.
+    pub blocks: u64,
+    /// Blocks that the archives remove together.
+    pub section: NonZeroU64,
+}
+
+pub struct Config {
+    /// Of all partitions.
+    pub prefix: String,
+    pub page_cache: CacheRef,
+    /// None where everything is kept.
+    pub keep: Option<Keep>,
+    /// The lowest height from which the archive has every block. None when this node is about to join at
+    /// a floor: then nothing counts that was here before.
+    pub lowest: Option<u64>,
+}
+
 pub struct Actor<E: Runtime> {
     context: E,
     shared: Arc<Shared>,
+    marshal: Marshal,
+    /// Of the partitions of the history.
+    history_config: full::Config<Sequential>,
+    /// None while a write is under way, and where there is none that can be used before this node joins.
     history: Option<History<E>>,
     index: Index<E>,
+    keep: Option<Keep>,
+    /// The lowest height of which there is everything: block, history, index.
+    lowest: u64,
     /// Prefix of the vote journals' partitions, one per epoch.
     votes: String,
     epoch: u64,
@@ -64,53 +94,96 @@ pub struct Actor<E: Runtime> {
 
 impl<E: Runtime> Actor<E> {
     /// Opens history and index, and brings them and the ids in memory up to what marshal has processed.
-    pub async fn open(
-        context: E,
-        prefix: &str,
-        page_cache: CacheRef,
-        shared: Arc<Shared>,
-        marshal: &Marshal,
-    ) -> Self {
-        let config = full::Config {
-            journal_partition: format!("{prefix}-history-nodes"),
-            metadata_partition: format!("{prefix}-history-pins"),
-            items_per_blob: NZU64!(1 << 20),
+    pub async fn open(context: E, config: Config, shared: Arc<Shared>, marshal: Marshal) -> Self {
+        let Config { prefix, page_cache, keep, lowest } = config;
+        // A window needs smaller files, which are removed whole.
+        let (name, items_per_blob) = match keep {
+            None => ("history", NZU64!(1 << 20)),
+            Some(_) => ("history-window", NZU64!(1 << 14)),
+        };
+        if keep.is_some() {
+            for part in ["nodes-blobs", "nodes-metadata", "pins"] {
+                // There is none, unless the directory has just gone over to a window.
+                let _ = context.remove(&format!("{prefix}-history-{part}"), None).await;
+            }
+        }
+        let history_config = full::Config {
+            journal_partition: format!("{prefix}-{name}-nodes"),
+            metadata_partition: format!("{prefix}-{name}-pins"),
+            items_per_blob,
             write_buffer: NZUsize!(64 * 1024),
             replay_buffer: NZUsize!(1024 * 1024),
             strategy: Sequential,
             page_cache,
         };
-        let history = History::init(context.child("history"), &merkle::hasher(), config)
-            .await
-            .expect("the history is readable");
-        let index = Index::open(context.child("index"), format!("{prefix}-index")).await;
+        let history = History::init(context.child("history"), &merkle::hasher(), history_config.clone()).await;
+        let merged_blocks_max = keep.map_or(u64::MAX, |keep| keep.blocks / 2);
+        let index = Index::open(context.child("index"), format!("{prefix}-index"), merged_blocks_max).await;
+        let history = match history {
+            // A restart of the history at a floor was cut short; it is made again.
+            Err(Error::MissingNode(_)) if lowest != Some(0) => None,
+            history => Some(history.expect("the history is readable")),
+        };
         let votes = format!("{prefix}-orchestrator_consensus_");
-        let mut actor = Self { context, shared, history: Some(history), index, votes, epoch: 0 };
-        actor.catch_up(marshal).await;
+        let mut actor = Self {
+            context,
+            shared,
+            marshal,
+            history_config,
+            history,
+            index,
+            keep,
+            lowest: lowest.unwrap_or(0),
+            votes,
+            epoch: 0,
+        };
+        if lowest.is_some() {
+            actor.catch_up().await;
+        }
         actor
     }
 
-    async fn catch_up(&mut self, marshal: &Marshal) {
-        let tip = match marshal.get_processed().await {
-            Some(processed) => processed.height().get(),
-            None => 0,
-        };
+    async fn catch_up(&mut self) {
+        let Some((processed, anchor)) = self.marshal.get_anchor().await else { return };
+        self.epoch = anchor.inner().header().epoch;
+        let tip = processed.height().get();
+        if self.lowest > 0 {
+            self.begin(processed.anchor().get()).await;
+        }
         let window = self.shared.rules.validity_blocks_max();
         let leaves = *self.history_ref().leaves();
-        let from = leaves.min(self.index.next_height()).min(tip.saturating_sub(window));
+        let from = leaves.min(self.index.next_height()).min(tip.saturating_sub(window)).max(self.lowest);
         if tip > from + window {
             info!(from, tip, "catching up history and index from the archive");
         }
         for height in from..=tip {
-            let block = marshal
-                .get_block(Identifier::Height(Height::new(height)))
-                .await
-                .expect("marshal has every block up to the one it processed last");
+            let block = self.archived(height).await;
             if height > 0 && height + window >= tip {
                 self.shared.restore(&block);
             }
             self.record(&block).await;
         }
+    }
+
+    /// Where the archive does not begin with block 0: makes history and index begin where it does.
+    async fn begin(&mut self, anchor: u64) {
+        // An archive keeps whole sections, so it may begin below what was pruned.
+        if let Some(pruned) = self.history.as_ref().map(|history| *history.bounds().start) {
+            self.lowest = self.lowest.max(pruned.min(anchor));
+        }
+        let first = self.archived(self.lowest).await;
+        if self.history.as_ref().is_none_or(|history| *history.leaves() < self.lowest) {
+            self.restart_history(&first).await;
+        }
+        if self.index.next_height() < self.lowest || self.index.first_height() > self.lowest {
+            self.index.restart(self.lowest).await;
+        }
+        self.shared.start_at(self.lowest, first.inner().header().parent);
+    }
+
+    async fn archived(&self, height: u64) -> Digested<Block> {
+        let block = self.marshal.get_block(Identifier::Height(Height::new(height))).await;
+        block.expect("marshal has every block from the lowest to the one it processed last")
     }
 
     fn history_ref(&self) -> &History<E> {
@@ -128,6 +201,47 @@ impl<E: Runtime> Actor<E> {
         }
         self.history = Some(history);
         self.index.insert(height, block.inner().ids()).await;
+    }
+
+    /// A finalized block that does not follow the one before: the floor at which this node joins. It
+    /// carries the history of all blocks before it.
+    async fn join(&mut self, floor: &Digested<Block>) {
+        let height = floor.height().get();
+        info!(height, "joining the chain at a certified block");
+        self.restart_history(floor).await;
+        self.index.restart(height).await;
+        self.lowest = height;
+        self.shared.start_at(height, floor.inner().header().parent);
+    }
+
+    async fn restart_history(&mut self, first: &Digested<Block>) {
+        self.history = None;
+        let height = mmr::Location::new(first.height().get());
+        let config = full::SyncConfig {
+            config: self.history_config.clone(),
+            range: NonEmptyRange::new(height..height + 1).expect("one leaf"),
+            pinned_nodes: Some(first.inner().body().peaks.clone()),
+        };
+        let history = History::init_sync(self.context.child("history"), config).await;
+        self.history = Some(history.expect("the disk takes writes"));
+    }
+
+    /// Removes whole sections below the window of a node that has one.
+    async fn prune(&mut self, tip: u64) {
+        let Some(Keep { blocks, section }) = self.keep else { return };
+        let below = (tip + 1).saturating_sub(blocks) / section * section.get();
+        if below <= self.lowest {
+            return;
+        }
+        // Durable first: history and index are not to need the blocks again.
+        self.index.prune(below).await;
+        let history = self.history.take().expect("a write that fails stops the process");
+        let history = history.prune(mmr::Location::new(below)).await;
+        self.history = Some(history.expect("the disk takes writes"));
+        self.lowest = below;
+        self.shared.pruned(below);
+        self.marshal.prune(Height::new(below));
+        debug!(below, "blocks removed");
     }
 
     pub fn start(
@@ -148,8 +262,9 @@ impl<E: Runtime> Actor<E> {
         loop {
             // Asked for by the clock, because under load there is always something else to do.
             if self.context.current() >= due {
-                let history = self.history.take().expect("a write that fails stops the process");
-                self.history = Some(history.sync().await.expect("the disk takes writes"));
+                if let Some(history) = self.history.take() {
+                    self.history = Some(history.sync().await.expect("the disk takes writes"));
+                }
                 due = self.context.current() + SYNC;
             }
             if let Ok(request) = requests.try_recv() {
@@ -159,9 +274,14 @@ impl<E: Runtime> Actor<E> {
             select! {
                 update = deliveries.recv() => {
                     let Some(Update::Block(block, acknowledgement)) = update else { return };
+                    let height = block.height().get();
+                    if self.history.as_ref().is_none_or(|history| height > *history.leaves()) {
+                        self.join(&block).await;
+                    }
                     self.shared.finalize(&block);
                     self.record(&block).await;
                     self.forget_votes(block.inner().header().epoch).await;
+                    self.prune(height).await;
                     acknowledgement.acknowledge();
                 },
                 request = requests.recv() => {
@@ -173,16 +293,16 @@ impl<E: Runtime> Actor<E> {
         }
     }
 
-    /// Removes the vote journal of an epoch that nobody votes in any more; the library leaves it.
+    /// Removes the vote journals of epochs that nobody votes in any more; the library leaves them.
     async fn forget_votes(&mut self, epoch: u64) {
         if epoch <= self.epoch {
             return;
         }
-        self.epoch = epoch;
-        if let Some(past) = epoch.checked_sub(2) {
+        for past in self.epoch.saturating_sub(2)..epoch.saturating_sub(1) {
             // There is none when this node was away.
             let _ = self.context.remove(&format!("{}{past}", self.votes), None).await;
         }
+        self.epoch = epoch;
     }
 
     async fn answer(&mut self, request: Request) {
@@ -192,8 +312,13 @@ impl<E: Runtime> Actor<E> {
             }
             Request::History { height, leaves, reply } => {
                 let (leaves, location) = (mmr::Location::new(leaves), mmr::Location::new(height));
-                let proof = self.history_ref().historical_proof(&merkle::hasher(), leaves, location, 0).await;
-                let _ = reply.send(proof.ok());
+                let proof = match &self.history {
+                    None => None,
+                    Some(history) => {
+                        history.historical_proof(&merkle::hasher(), leaves, location, 0).await.ok()
+                    }
+                };
+                let _ = reply.send(proof);
             }
         }
     }

@@ -12,7 +12,10 @@
 //! a crash a run without footer is dropped, and so is one whose heights another run covers. What was
 //! in memory is read again from the archive: at most 4,096 blocks.
 //!
-//! Deliberately absent: deletion (finalized is for ever) and a merge of runs beyond 256 MB.
+//! A node that keeps a window removes the runs that are wholly below it, and merges none that would
+//! stretch over more than half of it. A node that joins later starts with the height it joined at.
+//!
+//! Deliberately absent: deletion of single entries, and a merge of runs beyond 256 MB.
 
 use crate::aliases::Runtime;
 use baton_types::TxId;
@@ -41,6 +44,8 @@ pub struct Index<E: Runtime> {
     memory: Vec<Entry>,
     memory_from: u64,
     next: u64,
+    /// Blocks that a merged run may stretch over.
+    merged_blocks_max: u64,
 }
 
 struct Run<E: Runtime> {
@@ -146,7 +151,7 @@ impl<E: Runtime> Run<E> {
 }
 
 impl<E: Runtime> Index<E> {
-    pub async fn open(context: E, partition: String) -> Self {
+    pub async fn open(context: E, partition: String, merged_blocks_max: u64) -> Self {
         let names = context.scan(&partition).await.unwrap_or_default();
         let mut runs = Vec::new();
         for raw in names {
@@ -162,7 +167,7 @@ impl<E: Runtime> Index<E> {
         runs.sort_by_key(|run: &Run<E>| (run.name.from, std::cmp::Reverse(run.name.tier)));
         let all: Vec<Name> = runs.iter().map(|run| run.name).collect();
         let mut kept = Vec::new();
-        let mut next = 0;
+        let mut next = runs.first().map_or(0, |run| run.name.from);
         for run in runs {
             let covered = all.iter().any(|other| other.covers(run.name));
             if covered || run.name.from != next {
@@ -172,7 +177,33 @@ impl<E: Runtime> Index<E> {
             next = run.name.to + 1;
             kept.push(run);
         }
-        Self { context, partition, runs: kept, memory: Vec::new(), memory_from: next, next }
+        Self { context, partition, runs: kept, memory: Vec::new(), memory_from: next, next, merged_blocks_max }
+    }
+
+    /// The first height that is indexed, or will be.
+    pub fn first_height(&self) -> u64 {
+        self.runs.first().map_or(self.memory_from, |run| run.name.from)
+    }
+
+    /// Forgets everything: the next height is `next`.
+    pub async fn restart(&mut self, next: u64) {
+        for run in std::mem::take(&mut self.runs) {
+            Self::remove(&self.context, &self.partition, &run.name.encode()).await;
+        }
+        self.memory.clear();
+        (self.memory_from, self.next) = (next, next);
+    }
+
+    /// Blocks below `height` are about to be gone: what is indexed from there on must not need them after
+    /// a restart, and runs that are wholly below are of no use.
+    pub async fn prune(&mut self, height: u64) {
+        if self.memory_from < height {
+            self.flush().await;
+        }
+        let below = self.runs.partition_point(|run| run.name.to < height);
+        for run in self.runs.drain(..below) {
+            Self::remove(&self.context, &self.partition, &run.name.encode()).await;
+        }
     }
 
     async fn open_run(context: &E, partition: &str, name: Name) -> Option<Run<E>> {
@@ -266,7 +297,9 @@ impl<E: Runtime> Index<E> {
         let tier = last[0].name.tier;
         let entries: u64 = last.iter().map(|run| run.entries).sum();
         let same = last.iter().all(|run| run.name.tier == tier);
-        (same && tier < u8::MAX && entries <= MERGED_ENTRIES_MAX).then_some(start)
+        let blocks = self.memory_from - last[0].name.from;
+        let small = entries <= MERGED_ENTRIES_MAX && blocks <= self.merged_blocks_max;
+        (same && tier < u8::MAX && small).then_some(start)
     }
 }
 

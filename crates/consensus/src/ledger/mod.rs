@@ -7,13 +7,17 @@
 //!  Mailbox ─ transaction, block, proof ─► marshal's archives, through history and index
 //! ```
 //!
+//! A node that keeps a window removes what is below it from archives, history and index alike. A node
+//! that joins at a floor begins all of them there: the floor carries the peaks of the history before it,
+//! and these are all that proofs of later blocks need.
+//!
 //! History and index are derived from the archived blocks. They are synced behind the chain and
 //! catch up from the archive at start, so delivery never waits for them and a crash loses nothing.
 
 mod actor;
 mod index;
 
-pub use actor::{Actor, deliveries};
+pub use actor::{Actor, Config, Keep, deliveries};
 
 use crate::{
     aliases::Marshal,
@@ -37,6 +41,9 @@ const QUEUE_MAX: usize = 1_024;
 const READS_MAX: usize = 2;
 /// Blocks looked through for the next certificate after a block without one of its own.
 const CERTIFICATE_DISTANCE_MAX: u64 = 1_024;
+
+/// What to do about a block that is not kept.
+const FULL: &str = "ask a node with full history";
 
 pub(crate) enum Request {
     /// Heights at which the index has a transaction of such an id; nearly always one or none.
@@ -85,17 +92,22 @@ impl Mailbox {
                 heights.await.map_err(stopped)?
             }
         };
-        for height in heights {
+        let lowest = self.shared.lowest_height();
+        for height in heights.into_iter().filter(|height| *height >= lowest) {
             let Some(block) = self.finalized_block(height).await else { continue };
             if let Some((rollup, index)) = block.inner().position(&id) {
                 let place = Place { rollup, height, block: block.digest(), index };
                 return Ok((block, place));
             }
         }
-        Err(Refusal::new(
-            Reason::NotFound,
-            format!("no transaction {id} here: never accepted by this node, or forgotten after it expired"),
-        ))
+        let pruned = match lowest {
+            0 => String::new(),
+            lowest => format!(", or ordered below height {lowest} and pruned here; {FULL}"),
+        };
+        let detail = format!(
+            "no transaction {id} here: never accepted by this node, or forgotten after it expired{pruned}"
+        );
+        Err(Refusal::new(Reason::NotFound, detail))
     }
 
     async fn finalized_block(&self, height: u64) -> Option<Digested<Block>> {
@@ -112,6 +124,11 @@ impl Mailbox {
         if height > tip {
             let detail = format!("no finalized block at height {height} yet; the last is {tip}");
             return Err(Refusal::new(Reason::NotFound, detail));
+        }
+        let lowest = self.shared.lowest_height();
+        if height < lowest {
+            let detail = format!("block {height} is pruned here: the lowest is {lowest}; {FULL}");
+            return Err(Refusal::new(Reason::Pruned, detail));
         }
         // The certificate may be ahead of the archive by a moment.
         self.finalized_block(height).await.ok_or_else(|| {

@@ -1,10 +1,11 @@
 use super::{
     Accepted, Waits,
     journal::{Journal, batches},
+    metrics::Metrics,
     wire::{Batch, Message},
 };
 use crate::{aliases::Runtime, shared::Shared};
-use baton_execution::pool::{Pool, Source, Unit};
+use baton_execution::pool::{MemberIndex, Pool, Source, Unit};
 use baton_types::{
     BlockLimits, PublicKey, TxId,
     api::Ack,
@@ -13,14 +14,11 @@ use baton_types::{
 use commonware_codec::{Decode as _, Encode as _};
 use commonware_macros::select;
 use commonware_p2p::{Receiver, Recipients, Sender};
-use commonware_runtime::{
-    Handle, IoBuf,
-    buffer::paged::CacheRef,
-    telemetry::metrics::{Counter, MetricsExt as _},
-};
+use commonware_runtime::{Handle, IoBuf, buffer::paged::CacheRef};
+use commonware_utils::ordered::Set;
 use futures::FutureExt as _;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -51,6 +49,8 @@ pub struct Config {
     pub limits: BlockLimits,
     /// Members besides this node whose journals make a unit `replicated`: 2f.
     pub acks_needed: usize,
+    /// As in the genesis. What others say is not listened to.
+    pub members: Set<PublicKey>,
 }
 
 pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
@@ -58,6 +58,7 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
     shared: Arc<Shared>,
     limits: BlockLimits,
     acks_needed: usize,
+    members: Set<PublicKey>,
     network: S,
     journal: Journal<E>,
     next_number: u64,
@@ -66,9 +67,7 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
     waiting: BTreeMap<u64, Waiting>,
     /// Own units since their last gossip, oldest first.
     repeats: VecDeque<(u64, Waits)>,
-    bad_messages: Counter,
-    refused: Counter,
-    unsent: Counter,
+    metrics: Metrics,
 }
 
 /// What is to be gossiped next.
@@ -118,11 +117,10 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             info!(units = restored, "transactions restored from the mempool journal");
         }
         Self {
-            bad_messages: context.counter("bad_messages", "messages that did not decode"),
-            refused: context.counter("refused", "units of other members that the pool refused"),
-            unsent: context.counter("unsent", "messages that the transport took for nobody"),
+            metrics: Metrics::new(&context),
             limits: config.limits,
             acks_needed: config.acks_needed,
+            members: config.members,
             network,
             journal,
             // Numbers of an earlier run must not match acknowledgements of this one.
@@ -199,8 +197,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     /// Journals a group of requests and answers those that want no more; their units go to the outbox.
     async fn accept(&mut self, group: Vec<Accepted>) {
         let now = self.shared.now_ms();
-        let records =
-            batches(group.iter().flat_map(|request| request.units.iter().map(|(unit, _)| unit.clone())));
+        let units: Vec<Waits> = group.iter().flat_map(|request| request.units.iter().cloned()).collect();
         let mut answers = Vec::new();
         for request in group {
             self.repeats.extend(request.units.iter().map(|waits| (now, waits.clone())));
@@ -218,11 +215,21 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         if self.gossip_due(self.context.current()) {
             self.flush();
         }
-        self.journal.append(&records).await;
+        self.write(units).await;
         for Wanting { ids, reply } in answers {
             let rung = if self.acks_needed == 0 { self.replicated(&ids) } else { Rung::Pending };
             let _ = reply.send(rung);
         }
+    }
+
+    /// Journals units, durably, and remembers that they are.
+    async fn write(&mut self, units: Vec<Waits>) {
+        if units.is_empty() {
+            return;
+        }
+        self.journal.append(&batches(units.iter().map(|(unit, _)| unit.clone()))).await;
+        self.shared.set_journaled(units.iter().flat_map(|(_, ids)| ids.iter()));
+        self.metrics.journaled.inc_by(units.len() as u64);
     }
 
     fn replicated(&self, ids: &[TxId]) -> Rung {
@@ -271,7 +278,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
 
     fn send(&mut self, to: Recipients<PublicKey>, message: &Message) {
         if self.network.send(to, message.encode(), false).is_empty() {
-            self.unsent.inc();
+            self.metrics.unsent.inc();
         }
     }
 
@@ -280,50 +287,65 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         let mut to_journal = Vec::new();
         let mut to_ack = Vec::new();
         for (peer, message) in messages {
+            let Some(member) = self.members.position(&peer) else {
+                self.metrics.strangers.inc();
+                continue;
+            };
             match Message::decode_cfg(message, &self.limits) {
                 Ok(Message::Ack { number }) => self.acknowledged(peer, number),
                 Ok(Message::Units { number, ack, batch }) => {
-                    if self.take(&batch) && ack {
-                        to_journal.push(batch);
+                    if let Some(units) = self.take(&Source::Peer(MemberIndex(member)), &batch)
+                        && ack
+                        // A duplicate may be of a unit that waits with other legs.
+                        && units.iter().all(|(_, ids)| self.shared.all_known(ids))
+                    {
+                        to_journal.extend(units);
                         to_ack.push((peer, number));
                     }
                 }
                 Err(error) => {
-                    self.bad_messages.inc();
+                    self.metrics.bad_messages.inc();
                     debug!(%peer, %error, "undecodable mempool message");
                 }
             }
         }
-        if to_journal.is_empty() {
-            return;
-        }
-        self.journal.append(&to_journal).await;
+        let asked = to_journal.len();
+        let mut seen = BTreeSet::new();
+        to_journal.retain(|(_, ids): &Waits| !self.shared.all_safe(ids) && seen.insert(ids.clone()));
+        self.metrics.journaled_already.inc_by((asked - to_journal.len()) as u64);
+        self.write(to_journal).await;
         for (peer, number) in to_ack {
             self.send(Recipients::One(peer), &Message::Ack { number });
         }
     }
 
-    /// Puts another member's units into the pool. Whether all of them are there, or ordered, now.
-    fn take(&mut self, batch: &Batch) -> bool {
+    /// Puts another member's units into the pool. Returns them unless one was refused, other than as known.
+    fn take(&mut self, source: &Source, batch: &Batch) -> Option<Vec<Waits>> {
         let tip = self.shared.finalized_height();
-        let checked: Vec<_> = batch
-            .0
-            .iter()
-            .filter_map(|unit| Pool::check(&self.shared.rules, Unit::clone(unit), tip).ok())
-            .collect();
-        let sound = checked.len() == batch.0.len();
-        let ids: Vec<TxId> = checked.iter().flat_map(|unit| unit.ids().iter().copied()).collect();
-        let outcomes = self.shared.admit(checked, &Source::Peer);
-        let refused = outcomes
-            .iter()
-            .filter(|outcome| outcome.as_ref().is_err_and(|refusal| refusal.reason != Reason::Duplicate))
-            .count();
-        self.refused.inc_by(u64::try_from(refused).unwrap_or(u64::MAX));
-        sound && refused == 0 && self.shared.all_known(&ids)
+        let mut sound = true;
+        let mut refuse = |reason: Reason| {
+            sound &= reason == Reason::Duplicate;
+            self.metrics.refuse(reason);
+        };
+        let mut checked = Vec::with_capacity(batch.0.len());
+        for unit in &batch.0 {
+            match Pool::check(&self.shared.rules, Unit::clone(unit), tip) {
+                Ok(unit) => checked.push(unit),
+                Err(refusal) => refuse(refusal.reason),
+            }
+        }
+        let units: Vec<Waits> = checked.iter().map(|unit| (unit.unit(), unit.ids_shared())).collect();
+        for refusal in self.shared.admit(checked, source).into_iter().filter_map(Result::err) {
+            refuse(refusal.reason);
+        }
+        sound.then_some(units)
     }
 
     fn acknowledged(&mut self, peer: PublicKey, number: u64) {
-        let Some(waiting) = self.waiting.get_mut(&number) else { return };
+        let Some(waiting) = self.waiting.get_mut(&number) else {
+            self.metrics.acks_unawaited.inc();
+            return;
+        };
         *waiting.from.entry(peer).or_default() += 1;
         let full = waiting.from.values().filter(|acks| **acks >= waiting.messages).count();
         if full >= self.acks_needed
@@ -387,6 +409,6 @@ fn restore(shared: &Shared, batch: &Batch) -> Vec<Waits> {
     let checked: Vec<_> =
         batch.0.iter().filter_map(|unit| Pool::check(&shared.rules, Unit::clone(unit), tip).ok()).collect();
     let units: Vec<_> = checked.iter().map(|unit| (unit.unit(), unit.ids_shared())).collect();
-    let outcomes = shared.admit(checked, &Source::Peer);
+    let outcomes = shared.admit(checked, &Source::Journal);
     units.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(waits, _)| waits).collect()
 }

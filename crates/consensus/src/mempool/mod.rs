@@ -22,6 +22,9 @@
 
 mod actor;
 mod journal;
+mod metrics;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use actor::{Actor, Config};

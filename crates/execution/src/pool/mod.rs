@@ -12,13 +12,19 @@
 //! |---|---|
 //! | `admit` | the unit waits in the queue of its (first leg's) rollup, or is refused for one stated reason |
 //! | `set_replicated` | its rung rises from pending to replicated |
+//! | `set_journaled` | the unit is known to be on this node's journal |
 //! | `select` | nothing: the choice depends only on the queues, the height and the ancestry |
 //! | `finalized` | units with any of the ids leave |
 //! | `expire` | units that no further block may carry leave |
 //!
 //! Invariants: an id belongs to at most one unit; a unit is in exactly one queue and one expiry
-//! bucket; a bundle is in the pool with all of its legs or with none; the sums per pool, rollup and
-//! client are those of the units present, and a client without units has no sum.
+//! bucket; a bundle is in the pool with all of its legs or with none; the sums per pool, rollup,
+//! client and member are those of the units present, and who has no units has no sum.
+//!
+//! **Members.** What another member sends was admitted by that member's own rules, if it is honest. If
+//! it is not, it may send what it likes: so one member's units take at most 1/(f+1) of the pool, of its
+//! bytes and of each rollup's part. All f together leave as much to the others. A member of whom nothing
+//! waits in a rollup may have one unit there, whatever its size.
 //!
 //! Queues are by arrival, or by fee hint with bundles in front of it (they are exempt: moving one
 //! leg by its fee would move the others). A later transaction overtakes an earlier one only where
@@ -41,7 +47,7 @@ pub use unit::Unit;
 
 use crate::{IdMap, Rules};
 use baton_types::{
-    Rollup, RollupId, Segment, TxId,
+    Rollup, RollupId, Segment, Transaction, TxId,
     genesis::Ordering,
     receipt::{Reason, Refusal, Rung},
 };
@@ -64,19 +70,28 @@ pub struct Limits {
     pub client_transactions_max: usize,
     /// Payloads of one client.
     pub client_bytes_max: usize,
+    /// Genesis: members that may be hostile, f; what one member may fill follows from it.
+    pub faults_max: usize,
     /// Genesis: how far beyond a block's height `valid_until` may lie.
     pub validity_blocks_max: u64,
     /// Genesis: encoded segments of one block.
     pub block_bytes_max: usize,
 }
 
+/// A member's position in the genesis.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct MemberIndex(pub usize);
+
 /// Where a unit came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Source {
     /// An address or the name of an API token; the client's limits apply.
     Client(Arc<str>),
-    /// Another node, which has applied its own clients' limits, or this node's journal.
-    Peer,
+    /// Another member, which should have applied its own clients' limits; its share applies.
+    Peer(MemberIndex),
+    /// This node's journal. It was admitted before and may have a receipt, so that no limit applies:
+    /// there is no more of it than was admitted and not known to be ordered when the node stopped.
+    Journal,
 }
 
 /// What waits, for people and metrics.
@@ -109,6 +124,7 @@ pub struct Pool {
     /// Units by `valid_until`.
     expiry: BTreeMap<u64, Vec<Slot>>,
     clients: BTreeMap<Arc<str>, Usage>,
+    members: BTreeMap<MemberIndex, Usage>,
     usage: Usage,
     /// Arrivals so far.
     sequence: u64,
@@ -124,12 +140,26 @@ struct Lane {
     reserved_percent: usize,
     queue: Queue,
     usage: Usage,
+    members: BTreeMap<MemberIndex, Usage>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Usage {
     transactions: usize,
     bytes: usize,
+}
+
+/// Keeps the sum of one among many, who has none before its first unit and after its last.
+fn charge<K: Ord>(sums: &mut BTreeMap<K, Usage>, key: K, bytes: usize) {
+    sums.entry(key).or_default().add(bytes);
+}
+
+fn discharge<K: Ord>(sums: &mut BTreeMap<K, Usage>, key: &K, bytes: usize) {
+    let usage = sums.get_mut(key).expect("who has waiting units has a sum");
+    usage.subtract(bytes);
+    if usage.transactions == 0 {
+        sums.remove(key);
+    }
 }
 
 impl Usage {
@@ -156,6 +186,7 @@ impl Lane {
                 Ordering::FeeHint => Queue::fee_hint(),
             },
             usage: Usage::default(),
+            members: BTreeMap::new(),
         }
     }
 }
@@ -172,6 +203,7 @@ impl Pool {
             ids: IdMap::new(hash_key),
             expiry: BTreeMap::new(),
             clients: BTreeMap::new(),
+            members: BTreeMap::new(),
             usage: Usage::default(),
             sequence: 0,
             finalized_height: 0,
@@ -187,22 +219,25 @@ impl Pool {
     /// Takes a unit in, or says why not. `tip` is the last finalized height.
     pub fn admit(&mut self, checked: Checked, source: Source, tip: u64) -> Result<(), Refusal> {
         let tip = tip.max(self.finalized_height);
-        let lead = if source == Source::Peer { VALIDITY_LEAD } else { 0 };
+        let lead = if matches!(source, Source::Client(_)) { 0 } else { VALIDITY_LEAD };
         let latest = tip.saturating_add(self.limits.validity_blocks_max).saturating_add(lead);
         let valid_until = checked.unit.valid_until();
         check::check_validity(valid_until, tip, latest)?;
         if let Some(id) = checked.ids.iter().find(|id| self.ids.contains(id)) {
             return Err(Refusal::new(Reason::Duplicate, format!("{id} is already waiting here")));
         }
-        let client = match source {
-            Source::Client(client) => Some(client),
-            Source::Peer => None,
-        };
-        if let Some(client) = &client {
-            self.check_client(client, &checked.unit)?;
+        match &source {
+            Source::Client(client) => {
+                self.check_client(client, &checked.unit)?;
+                self.check_room(&checked.unit)?;
+            }
+            Source::Peer(member) => {
+                self.check_room(&checked.unit)?;
+                self.check_member(*member, &checked.unit)?;
+            }
+            Source::Journal => {}
         }
-        self.check_room(&checked.unit)?;
-        self.insert(checked, client, valid_until);
+        self.insert(checked, source, valid_until);
         Ok(())
     }
 
@@ -225,6 +260,41 @@ impl Pool {
         if usage.bytes + bytes > limits.client_bytes_max {
             let (waiting, max) = (usage.bytes, limits.client_bytes_max);
             let detail = format!("{waiting} bytes of yours wait already; at most {max}");
+            return Err(Refusal::new(Reason::ClientLimit, detail).retry_after(RETRY_CLIENT_MS));
+        }
+        Ok(())
+    }
+
+    /// Whether a member's share has room. See the module's words on members.
+    fn check_member(&self, member: MemberIndex, unit: &Unit) -> Result<(), Refusal> {
+        let limits = &self.limits;
+        let part = limits.transactions_max - self.sure() * self.lanes.len().saturating_sub(1);
+        self.check_share(member, &self.members, unit.legs(), limits.transactions_max, limits.bytes_max)?;
+        unit.legs().try_for_each(|(rollup, _)| {
+            let lane = &self.lanes[self.lane(rollup)];
+            let legs = unit.legs().filter(|(leg, _)| *leg == rollup);
+            self.check_share(member, &lane.members, legs, part, lane.bytes_max)
+        })
+    }
+
+    fn check_share<'a>(
+        &self,
+        member: MemberIndex,
+        sums: &BTreeMap<MemberIndex, Usage>,
+        legs: impl Iterator<Item = (RollupId, &'a Transaction)>,
+        transactions_max: usize,
+        bytes_max: usize,
+    ) -> Result<(), Refusal> {
+        let Some(waiting) = sums.get(&member) else { return Ok(()) };
+        let mut usage = *waiting;
+        legs.for_each(|(_, leg)| usage.add(leg.payload.len()));
+        let sharers = self.limits.faults_max + 1;
+        let (transactions_max, bytes_max) = (transactions_max / sharers, bytes_max / sharers);
+        if usage.transactions > transactions_max || usage.bytes > bytes_max {
+            let detail = format!(
+                "{} transactions of {} bytes from member {} wait; at most {transactions_max} of {bytes_max} bytes",
+                waiting.transactions, waiting.bytes, member.0
+            );
             return Err(Refusal::new(Reason::ClientLimit, detail).retry_after(RETRY_CLIENT_MS));
         }
         Ok(())
@@ -261,7 +331,7 @@ impl Pool {
     /// of an equal part; more than that it gets only of what nobody is sure of, so that a busy
     /// one cannot shut the others out.
     fn committed(&self, unit: &Unit) -> usize {
-        let sure = self.limits.transactions_max / self.lanes.len().max(1);
+        let sure = self.sure();
         self.lanes
             .iter()
             .map(|lane| {
@@ -271,25 +341,30 @@ impl Pool {
             .sum()
     }
 
+    /// Transactions that every rollup has room for, whatever the others do.
+    fn sure(&self) -> usize {
+        self.limits.transactions_max / self.lanes.len().max(1)
+    }
+
     fn lane(&self, rollup: RollupId) -> usize {
         self.lanes
             .binary_search_by_key(&rollup, |lane| lane.rollup)
             .expect("units are checked against the genesis whose rollups the pool has")
     }
 
-    fn insert(&mut self, checked: Checked, client: Option<Arc<str>>, valid_until: u64) {
+    fn insert(&mut self, checked: Checked, source: Source, valid_until: u64) {
         for (rollup, transaction) in checked.unit.legs() {
             let lane = self.lane(rollup);
             let bytes = transaction.payload.len();
             self.lanes[lane].usage.add(bytes);
             self.usage.add(bytes);
-            if let Some(client) = &client {
-                match self.clients.get_mut(client) {
-                    Some(usage) => usage.add(bytes),
-                    None => {
-                        self.clients.insert(client.clone(), Usage { transactions: 1, bytes });
-                    }
+            match &source {
+                Source::Client(client) => charge(&mut self.clients, client.clone(), bytes),
+                Source::Peer(member) => {
+                    charge(&mut self.members, *member, bytes);
+                    charge(&mut self.lanes[lane].members, *member, bytes);
                 }
+                Source::Journal => {}
             }
         }
         let (single, fee_hint) = match *checked.unit {
@@ -308,7 +383,8 @@ impl Pool {
             lane,
             rank,
             expiry_index: bucket.len(),
-            client,
+            journaled: source == Source::Journal,
+            source,
             replicated: false,
             previous: Slot::MAX,
             next: Slot::MAX,
@@ -342,6 +418,20 @@ impl Pool {
                 self.slab.get_mut(*slot).replicated = true;
             }
         }
+    }
+
+    /// Ids that do not wait here are ignored.
+    pub fn set_journaled<'a>(&mut self, ids: impl Iterator<Item = &'a TxId>) {
+        for id in ids {
+            if let Some(slot) = self.ids.get(id) {
+                self.slab.get_mut(*slot).journaled = true;
+            }
+        }
+    }
+
+    /// Whether `id` waits here and is on this node's journal.
+    pub fn journaled(&self, id: &TxId) -> bool {
+        self.ids.get(id).is_some_and(|slot| self.slab.get(*slot).journaled)
     }
 
     /// What to put in a block at `height`, in ascending order of rollup; `skip` tells ids that its
@@ -394,12 +484,13 @@ impl Pool {
             let lane = self.lane(rollup);
             self.lanes[lane].usage.subtract(bytes);
             self.usage.subtract(bytes);
-            if let Some(client) = &entry.client {
-                let usage = self.clients.get_mut(client).expect("clients with waiting units have a sum");
-                usage.subtract(bytes);
-                if usage.transactions == 0 {
-                    self.clients.remove(client);
+            match &entry.source {
+                Source::Client(client) => discharge(&mut self.clients, client, bytes),
+                Source::Peer(member) => {
+                    discharge(&mut self.members, member, bytes);
+                    discharge(&mut self.lanes[lane].members, member, bytes);
                 }
+                Source::Journal => {}
             }
         }
         entry.checked

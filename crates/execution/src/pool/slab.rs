@@ -1,11 +1,10 @@
 //! Where admitted units live, and the queue that strings together those of one rollup.
 
-use super::Checked;
+use super::{Checked, Source};
 use baton_types::TxId;
 use std::{
     cmp::Reverse,
     collections::{BTreeMap, btree_map},
-    sync::Arc,
 };
 
 /// A place in the [`Slab`]; reused once its unit has left.
@@ -25,8 +24,10 @@ pub(super) struct Entry {
     pub rank: Rank,
     /// Index in its bucket of units that expire together.
     pub expiry_index: usize,
-    pub client: Option<Arc<str>>,
+    pub source: Source,
     pub replicated: bool,
+    /// On this node's journal.
+    pub journaled: bool,
     pub previous: Slot,
     pub next: Slot,
 }

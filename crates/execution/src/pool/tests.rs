@@ -10,6 +10,7 @@ use crate::testing::{checked, limits, rollups, rules};
 use baton_types::{Segment, TxId};
 
 const BLOCK_BYTES: usize = 8_192;
+const PEER: Source = Source::Peer(MemberIndex(0));
 
 fn pool() -> (Rules, Pool) {
     let rules = rules(rollups(), BLOCK_BYTES);
@@ -28,7 +29,7 @@ fn admit(rules: &Rules, pool: &mut Pool, units: impl IntoIterator<Item = Unit>) 
         .map(|unit| {
             let unit = checked(rules, unit);
             let ids = unit.ids().to_vec();
-            pool.admit(unit, Source::Peer, 0).unwrap();
+            pool.admit(unit, PEER, 0).unwrap();
             ids
         })
         .collect()

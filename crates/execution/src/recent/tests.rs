@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{Rng, block, child, numbered, segment, some_id, transaction};
 use baton_types::{Block, RollupId};
-use commonware_cryptography::Digestible as _;
+use commonware_cryptography::{Digestible as _, sha256};
 
 /// A block on `parent` with one transaction per number.
 fn with(parent: &Block, numbers: &[u64]) -> Block {
@@ -157,4 +157,35 @@ fn is_ancestor(parents: &[usize], ancestor: usize, mut block: usize) -> bool {
         block = parents[block];
     }
     block == ancestor
+}
+
+fn digest(number: u64) -> Digest {
+    sha256::Digest(some_id(number).0)
+}
+
+/// Id 1 was ordered just below the floor at height 20 and is valid until 29. Nobody told this node.
+#[test]
+fn a_node_that_joined_judges_nothing_that_could_repeat_what_it_never_saw() {
+    const FLOOR: u64 = 20;
+    let mut recent = Recent::new(10, 7);
+    recent.finalize(3, [some_id(3)].iter());
+    recent.start_at(FLOOR);
+    assert_eq!(recent.height_of(&some_id(3)), None, "it may have been forgotten in between");
+    assert_eq!((recent.finalized_height(), recent.judges_from()), (19, 31));
+    for height in FLOOR..FLOOR + 10 {
+        recent.finalize(height, [some_id(height)].iter());
+        let parent = digest(height);
+        assert!(recent.contains(&parent, height, &some_id(1)), "a block at {} might repeat it", height + 1);
+        assert!(recent.ancestry(&parent, height).is_none());
+    }
+    // From here on id 1 has expired, and everything that has not is known.
+    recent.finalize(FLOOR + 10, [].iter());
+    let parent = digest(0);
+    let ancestry = recent.ancestry(&parent, FLOOR + 10).expect("it can tell");
+    assert!(!ancestry.contains(&some_id(1)));
+    assert!(ancestry.contains(&some_id(FLOOR + 1)));
+    // From the first block on nothing is missing.
+    let mut whole = Recent::new(10, 7);
+    whole.start_at(1);
+    assert_eq!(whole.judges_from(), 1);
 }

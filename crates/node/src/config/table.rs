@@ -21,6 +21,8 @@ pub enum Kind {
     Cors,
     /// Identity to address.
     Peers,
+    /// `"full"` or a number of blocks.
+    History,
 }
 
 /// One key: everything about it.
@@ -100,10 +102,29 @@ pub const KEYS: &[Key] = &[
     },
     key("rpc.connections_max", integer(1, 100_000), "1024", &["Connections at once."]),
     key(
+        "rpc.client_share_percent",
+        integer(1, 100),
+        "50",
+        &[
+            "What one client may have of all connections, requests, their memory and subscriptions.",
+            "A client is an address or, for requests, a token. Behind a proxy all clients have its address:",
+            "give them tokens and set 100.",
+        ],
+    ),
+    key(
         "rpc.request_bytes_max",
         integer(4_096, 256 * MIB),
         "8388608",
         &["Largest request body or WebSocket message, in bytes."],
+    ),
+    key(
+        "rpc.memory_bytes_max",
+        integer(MIB, 64 * 1024 * MIB),
+        "268435456",
+        &[
+            "Memory for what clients send and do not get answered yet, and for what they are sent and do not",
+            "read: half for each, for all clients together, in bytes. Each connection takes about 40 KiB more.",
+        ],
     ),
     key("rpc.batch_max", integer(1, 10_000), "100", &["Calls in one JSON-RPC batch."]),
     key("rpc.submit_max", integer(1, 1_000_000), "10000", &["Transactions in one baton_submitBatch."]),
@@ -137,6 +158,25 @@ pub const KEYS: &[Key] = &[
         integer(1, 100_000_000),
         "200000",
         &["Transactions waiting from one client."],
+    ),
+    key(
+        "storage.history",
+        Kind::History,
+        "\"full\"",
+        &[
+            "\"full\" keeps every block; { blocks = N } the last N, at least. N is at least twice the sum of",
+            "validity_blocks_max and epoch_blocks of the genesis. A node that keeps N blocks and lacks those",
+            "its peers no longer have joins at a recent one. A window does not become full again.",
+        ],
+    ),
+    key(
+        "storage.free_bytes_min",
+        integer(0, 1024 * 1024 * MIB),
+        "1073741824",
+        &[
+            "With less than this free on the disk of data_dir, in bytes, the node is not ready and says why.",
+            "It goes on until the disk is full, and then stops.",
+        ],
     ),
     key(
         "log.format",
@@ -242,6 +282,10 @@ impl Key {
                 }
                 Ok(Value::Table(peers))
             }
+            Kind::History if text != "full" => {
+                let blocks = text.parse().map_err(|_| self.allowed())?;
+                Ok(Value::Table([("blocks".to_owned(), Value::Integer(blocks))].into_iter().collect()))
+            }
             _ => Ok(Value::String(text.to_owned())),
         }
     }
@@ -257,6 +301,10 @@ impl Key {
             (Kind::Cors, Value::String(star)) => star == "*",
             (Kind::Cors, Value::Array(origins)) => {
                 origins.iter().all(|origin| origin.as_str().is_some_and(|origin| origin.contains("://")))
+            }
+            (Kind::History, Value::String(full)) => full == "full",
+            (Kind::History, Value::Table(window)) => {
+                window.len() == 1 && window.get("blocks").and_then(Value::as_integer).is_some_and(|n| n > 0)
             }
             (Kind::Peers, Value::Table(peers)) => peers.iter().all(|(identity, address)| {
                 hex::decode_value::<PublicKey>(identity, &()).is_ok()
@@ -275,6 +323,9 @@ impl Key {
             Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
             Kind::Filter => "a log filter, such as \"info\" or \"info,baton_consensus=debug\"".to_owned(),
             Kind::Cors => "\"*\" or a list of origins, such as [\"https://example.org\"]".to_owned(),
+            Kind::History => {
+                "\"full\" or { blocks = N } (as flag or in the environment: full or N)".to_owned()
+            }
             Kind::Peers => "identities with addresses: { \"0x<64 digits>\" = \"10.0.0.2:30545\" }".to_owned(),
         }
     }

@@ -124,6 +124,22 @@ async fn malformed_calls() {
     }
 }
 
+/// What a client sends comes back twice in an error, escaped.
+#[tokio::test]
+async fn errors_do_not_send_long_requests_back() {
+    let long = "\u{7f}".repeat(100_000);
+    for (input, code) in [
+        (format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{long}"}}"#), METHOD_NOT_FOUND),
+        (format!(r#"{{"jsonrpc":"2.0","id":1,"method":"add","params":{{"{long}":1}}}}"#), INVALID_PARAMS),
+        (format!(r#"{{"jsonrpc":"2.0","id":1,"method":"add","params":["{long}"]}}"#), INVALID_PARAMS),
+    ] {
+        let reply = dispatcher().answer(&100, &Caller::new("test"), &input).await.unwrap();
+        assert!(reply.len() < 8_192, "{} bytes", reply.len());
+        let reply: Value = serde_json::from_str(&reply).unwrap();
+        assert_eq!(reply["error"]["code"], code);
+    }
+}
+
 #[tokio::test]
 async fn escaped_method_names_are_read() {
     check(r#"{"jsonrpc":"2.0","id":1,"method":"\u0061dd","params":[1]}"#, result(json!(1), json!(101))).await;

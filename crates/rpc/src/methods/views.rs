@@ -51,6 +51,8 @@ const fn election_name(kind: ElectionKind) -> &'static str {
         ElectionKind::Genesis => "genesis",
         ElectionKind::RoundRobin => "round-robin",
         ElectionKind::ThresholdLottery => "threshold-lottery",
+        ElectionKind::ZkLottery => "zk-lottery",
+        ElectionKind::StakeWeighted => "stake-weighted",
     }
 }
 
@@ -235,6 +237,7 @@ pub(crate) fn status(
         reason: health.reason.clone(),
         epoch: live.epoch.get(),
         view: live.view,
+        lowest_height: live.lowest_height,
         finalized_height: live.finalized_height,
         finalized_hash: hex::encode(&live.finalized_digest),
         finalized_time_ms: live.finalized_time_ms,

@@ -94,7 +94,7 @@ fn same_secret(known: &str, offered: &str) -> bool {
 }
 
 /// IPv6 subscribers usually have 64 bits of addresses to themselves, so those count as one.
-fn address_key(address: IpAddr) -> Arc<str> {
+pub(super) fn address_key(address: IpAddr) -> Arc<str> {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_string().into(),
         IpAddr::V6(address) if address.is_loopback() => address.to_string().into(),

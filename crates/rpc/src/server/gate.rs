@@ -1,8 +1,14 @@
 //! Accepts connections, no more than allowed, and closes those on which nothing moves.
 
+use super::{
+    access::address_key,
+    intake::{Intake, Refused},
+};
 use crate::{
     config::Limits,
-    metrics::{Held, Metrics},
+    metrics::{Dropped, Held, Metrics},
+    session::Budget,
+    shares::{Share, Shares},
 };
 use axum::serve::Listener;
 use std::{
@@ -27,14 +33,17 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait when the system gives no connection, as when it is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
 
-/// A listener with a limit of connections and two timeouts for each.
+/// A listener with a limit of connections, also for each client, and timeouts for each.
 pub(super) struct Gate {
     listener: TcpListener,
     connections: Arc<Semaphore>,
     connections_max: usize,
+    shares: Arc<Shares>,
     refusals: Arc<Semaphore>,
     idle: Duration,
     stall: Duration,
+    patience: Duration,
+    requests_bytes: Budget,
     metrics: Arc<Metrics>,
 }
 
@@ -51,14 +60,22 @@ impl Connections {
 }
 
 impl Gate {
-    pub(super) fn new(listener: TcpListener, limits: &Limits, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(
+        listener: TcpListener,
+        limits: &Limits,
+        requests_bytes: Budget,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         Self {
             listener,
             connections: Arc::new(Semaphore::new(limits.connections_max)),
             connections_max: limits.connections_max,
+            shares: Shares::new(limits.connections_max, limits.client_share_percent),
             refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
             idle: limits.idle_timeout(),
             stall: limits.stall_timeout(),
+            patience: limits.request_timeout(),
+            requests_bytes,
             metrics,
         }
     }
@@ -67,7 +84,20 @@ impl Gate {
         Connections { permits: self.connections.clone(), max: self.connections_max }
     }
 
-    fn admit(&self, stream: TcpStream, permit: OwnedSemaphorePermit) -> Connection {
+    /// The place of a new connection; if there is none, why.
+    fn place(&self, peer: SocketAddr) -> Result<(OwnedSemaphorePermit, Share), String> {
+        let permit = self.connections.clone().try_acquire_owned().map_err(|_| {
+            let max = self.connections_max;
+            format!("this node serves {max} connections already; retry, or use another node\n")
+        })?;
+        let share = self.shares.take(&address_key(peer.ip()), 1).ok_or_else(|| {
+            let max = self.shares.max();
+            format!("{max} connections from this address are open; close one, or use another node\n")
+        })?;
+        Ok((permit, share))
+    }
+
+    fn admit(&self, stream: TcpStream, place: (OwnedSemaphorePermit, Share)) -> Connection {
         // Without it small replies wait for the peer's acknowledgement; with an error it is only slower.
         stream.set_nodelay(true).ok();
         let now = Instant::now();
@@ -79,27 +109,27 @@ impl Gate {
             stalled: false,
             stall: self.stall,
             stall_sleep: Box::pin(tokio::time::sleep_until(now + self.stall)),
-            _permit: permit,
+            intake: Intake::new(self.requests_bytes.clone(), self.patience),
+            metrics: self.metrics.clone(),
+            _place: place,
             _held: Held::new(&self.metrics, |metrics| &metrics.connections),
         }
     }
 
-    fn refuse(&self, stream: TcpStream) {
+    fn refuse(&self, stream: TcpStream, why: String) {
         self.metrics.connections_refused.fetch_add(1, Relaxed);
         let Ok(permit) = self.refusals.clone().try_acquire_owned() else { return };
-        let max = self.connections_max;
         tokio::spawn(async move {
             let _permit = permit;
             // The peer may be gone already; then nobody is left to tell.
-            tokio::time::timeout(REFUSAL_TIMEOUT, tell_full(stream, max)).await.ok();
+            tokio::time::timeout(REFUSAL_TIMEOUT, tell(stream, why)).await.ok();
         });
     }
 }
 
 /// Answers, then reads what the client sent: closing earlier would reset the connection, and the client
 /// might never see the answer.
-async fn tell_full(mut stream: TcpStream, max: usize) -> io::Result<()> {
-    let text = format!("this node serves {max} connections already; retry, or use another node\n");
+async fn tell(mut stream: TcpStream, text: String) -> io::Result<()> {
     let length = text.len();
     let answer = format!(
         "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
@@ -119,9 +149,9 @@ impl Listener for Gate {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, peer)) => match self.connections.clone().try_acquire_owned() {
-                    Ok(permit) => return (self.admit(stream, permit), peer),
-                    Err(_) => self.refuse(stream),
+                Ok((stream, peer)) => match self.place(peer) {
+                    Ok(place) => return (self.admit(stream, place), peer),
+                    Err(why) => self.refuse(stream, why),
                 },
                 Err(error) if of_one_peer(&error) => (),
                 Err(error) => {
@@ -155,17 +185,34 @@ pub(super) struct Connection {
     stalled: bool,
     stall: Duration,
     stall_sleep: Pin<Box<Sleep>>,
-    _permit: OwnedSemaphorePermit,
+    intake: Arc<Intake>,
+    metrics: Arc<Metrics>,
+    _place: (OwnedSemaphorePermit, Share),
     _held: Held,
 }
 
 impl Connection {
+    pub(super) const fn intake(&self) -> &Arc<Intake> {
+        &self.intake
+    }
+
+    fn fail(&self, why: Dropped) -> io::Error {
+        self.metrics.dropped(why);
+        let what = match why {
+            Dropped::Idle => "idle for too long",
+            Dropped::Stalled | Dropped::Pressed => "the peer does not read",
+            Dropped::Slow => "a request takes too long to arrive",
+            Dropped::Memory => "the memory for requests in progress is used up",
+        };
+        io::Error::new(io::ErrorKind::TimedOut, what)
+    }
+
     /// Called when a read has to wait.
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         while self.idle_sleep.as_mut().poll(cx).is_ready() {
             let due = self.moved + self.idle;
             if Instant::now() >= due {
-                return Poll::Ready(timed_out("idle for too long"));
+                return Poll::Ready(self.fail(Dropped::Idle));
             }
             self.idle_sleep.as_mut().reset(due);
         }
@@ -183,12 +230,8 @@ impl Connection {
             self.stalled = true;
             self.stall_sleep.as_mut().reset(Instant::now() + self.stall);
         }
-        self.stall_sleep.as_mut().poll(cx).map(|()| Err(timed_out("the peer does not read")))
+        self.stall_sleep.as_mut().poll(cx).map(|()| Err(self.fail(Dropped::Stalled)))
     }
-}
-
-fn timed_out(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, what)
 }
 
 impl AsyncRead for Connection {
@@ -197,11 +240,16 @@ impl AsyncRead for Connection {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         match Pin::new(&mut self.stream).poll_read(cx, buf) {
             Poll::Pending => self.poll_idle(cx).map(Err),
             ready => {
                 self.moved = Instant::now();
-                ready
+                match self.intake.received(buf.filled().len() - before) {
+                    Ok(()) => ready,
+                    Err(Refused::Slow) => Poll::Ready(Err(self.fail(Dropped::Slow))),
+                    Err(Refused::Memory) => Poll::Ready(Err(self.fail(Dropped::Memory))),
+                }
             }
         }
     }

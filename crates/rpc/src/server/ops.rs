@@ -7,7 +7,7 @@
 //! | `/metrics` | Prometheus text |
 
 use super::gate::Gate;
-use crate::{api::HealthSource, config::Limits, metrics::Metrics};
+use crate::{api::HealthSource, config::Limits, metrics::Metrics, session::Budget};
 use axum::{
     Router,
     extract::State,
@@ -39,9 +39,11 @@ pub async fn serve_ops(
     ops: Ops,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    let limits = Limits { connections_max: CONNECTIONS_MAX, ..Limits::default() };
+    // One collector may be all there is.
+    let limits = Limits { connections_max: CONNECTIONS_MAX, client_share_percent: 100, ..Limits::default() };
     // Its connections do not count among those of the API.
-    let gate = Gate::new(listener, &limits, Arc::new(Metrics::new(std::iter::empty())));
+    let budget = Budget::new(limits.requests_bytes_max);
+    let gate = Gate::new(listener, &limits, budget, Arc::new(Metrics::new(std::iter::empty())));
     let router = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))

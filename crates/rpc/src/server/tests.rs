@@ -3,6 +3,7 @@ use crate::{
     api::{Caller, Health},
     config::{Cors, Limits},
     dispatch::{NoParams, Table},
+    metrics::Dropped,
     server::ops::{Ops, serve_ops},
     session,
 };
@@ -19,7 +20,14 @@ use tokio::{
 };
 use tokio_tungstenite::{
     WebSocketStream,
-    tungstenite::{self, Message, client::IntoClientRequest as _},
+    tungstenite::{
+        self, Message,
+        client::IntoClientRequest as _,
+        protocol::frame::{
+            Frame,
+            coding::{Data, OpCode},
+        },
+    },
 };
 
 #[derive(Deserialize, JsonSchema)]
@@ -229,7 +237,7 @@ async fn requests_in_progress_are_limited() {
 
 #[tokio::test]
 async fn connections_are_limited() {
-    let server = started(Limits { connections_max: 2, ..Limits::default() }).await;
+    let server = started(Limits { connections_max: 2, client_share_percent: 100, ..Limits::default() }).await;
     let open = (TcpStream::connect(server.address).await.unwrap(), server.websocket().await);
     server.until(|metrics| metrics.connections.load(Relaxed) == 2).await;
     let reply = server.post(&call("who", json!({}))).await;
@@ -239,6 +247,97 @@ async fn connections_are_limited() {
     drop(open);
     server.until(|metrics| metrics.connections.load(Relaxed) == 0).await;
     assert_eq!(server.post(&call("who", json!({}))).await.status, 200);
+}
+
+/// Loopback has many addresses; each is a client of its own.
+async fn connect_from(last: u8, to: SocketAddr) -> TcpStream {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+    socket.connect(to).await.unwrap()
+}
+
+#[tokio::test]
+async fn no_client_takes_all_connections() {
+    let server = started(Limits { connections_max: 4, ..Limits::default() }).await;
+    let open = [connect_from(1, server.address).await, connect_from(1, server.address).await];
+    server.until(|metrics| metrics.connections.load(Relaxed) == 2).await;
+    let reply = read_reply(connect_from(1, server.address).await).await;
+    assert_eq!(reply.status, 503);
+    assert_eq!(reply.body, "2 connections from this address are open; close one, or use another node\n");
+    assert_eq!(server.metrics.connections_refused.load(Relaxed), 1);
+    let mut other = connect_from(2, server.address).await;
+    let head = "GET / HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    other.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_reply(other).await.status, 200);
+    drop(open);
+}
+
+#[tokio::test]
+async fn no_client_takes_all_requests_or_their_memory() {
+    let limits =
+        Limits { requests_max: 4, request_bytes_max: 4_096, requests_bytes_max: 8_192, ..Limits::default() };
+    let server = started(limits).await;
+    let body = call("never", json!({}));
+    let stuck =
+        |length: usize| format!("POST / HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n{body}");
+    let mut first = connect_from(1, server.address).await;
+    first.write_all(stuck(body.len()).as_bytes()).await.unwrap();
+    server.until(|metrics| metrics.in_flight.load(Relaxed) == 1).await;
+    // Most of a body that never comes takes the rest of this client's memory.
+    let mut second = connect_from(1, server.address).await;
+    second.write_all(stuck(4_000).as_bytes()).await.unwrap();
+    let refused = async |last: u8| {
+        let mut stream = connect_from(last, server.address).await;
+        let body = call("who", json!({}));
+        let length = body.len();
+        let head =
+            format!("POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n");
+        stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
+        read_reply(stream).await
+    };
+    while refused(1).await.status == 200 {}
+    let reply = refused(1).await;
+    assert_eq!(reply.status, 429);
+    assert_eq!(reply.json()["error"]["data"]["reason"], "client_limit");
+    assert_eq!(refused(2).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_head_or_message_that_trickles_in_is_cut_off() {
+    let server = started(Limits { request_timeout_ms: 100, ..Limits::default() }).await;
+    let mut slow = TcpStream::connect(server.address).await.unwrap();
+    let mut socket = server.websocket().await;
+    let trickle = async {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        while slow.write_all(b"P").await.is_ok() {
+            ticks.tick().await;
+        }
+    };
+    trickle.await;
+    assert_eq!(server.metrics.dropped_so_far(Dropped::Slow), 1);
+    // Pongs between the frames of a message do not stop its clock.
+    let frame = |opcode: OpCode, data: &'static [u8]| Message::Frame(Frame::message(data, opcode, false));
+    let mut next = frame(OpCode::Data(Data::Text), b"{");
+    while socket.send(next).await.is_ok() && socket.send(Message::Pong(bytes::Bytes::new())).await.is_ok() {
+        next = frame(OpCode::Data(Data::Continue), b" ");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(server.metrics.dropped_so_far(Dropped::Slow), 2);
+}
+
+#[tokio::test]
+async fn memory_that_others_wait_for_is_taken_from_who_does_not_read() {
+    // Half a minute before its writes would stall.
+    let limits = Limits { queue_bytes_max: 64 * 1_024, ..Limits::default() };
+    let server = started(limits).await;
+    let mut deaf = server.websocket().await;
+    deaf.send(Message::text(call("flood", json!([10_000])))).await.unwrap();
+    server.until(|metrics| metrics.subscriptions.load(Relaxed) == 1).await;
+    server.until(|metrics| metrics.dropped_so_far(Dropped::Pressed) == 1).await;
+    let mut other = server.websocket().await;
+    other.send(Message::text(call("who", json!([])))).await.unwrap();
+    assert_eq!(next_json(&mut other).await["result"], "127.0.0.1");
+    drop(deaf);
 }
 
 #[tokio::test]
@@ -325,7 +424,7 @@ async fn a_slow_call_does_not_hold_up_the_next() {
 
 #[tokio::test]
 async fn messages_are_limited() {
-    let server = started(Limits { message_bytes_max: 1_024, ..Limits::default() }).await;
+    let server = started(Limits { request_bytes_max: 1_024, ..Limits::default() }).await;
     let mut socket = server.websocket().await;
     socket.send(Message::text(" ".repeat(1_025))).await.unwrap();
     server.until(|metrics| metrics.websockets.load(Relaxed) == 0).await;

@@ -7,11 +7,11 @@
 //! - *The peer does not read* → its writes stall, the transport fails them, the connection is dropped.
 //! - *The node stops* → a close frame.
 
-use super::Server;
+use super::{Server, intake::Intake};
 use crate::{
     api::Caller,
-    metrics::Held,
-    session::{self, Outbox, Queued, Session, Starts},
+    metrics::{Dropped, Held},
+    session::{self, Budget, Outbox, Queued, Session, Starts},
 };
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, close_code};
 use futures::{
@@ -26,23 +26,35 @@ use tokio::{
 
 /// Messages written together before the socket is flushed.
 const FLUSH_MESSAGES: usize = 64;
+/// While others wait for memory, how often one write is looked at, and how often it may be found waiting.
+const PRESSED_INTERVAL: Duration = Duration::from_millis(250);
+const PRESSED_TIMES: u32 = 4;
 /// How long the last words of a closing connection may take.
 const CLOSING: Duration = Duration::from_secs(1);
 
 pub(super) async fn run<S: Clone + Send + Sync + 'static>(
     server: Arc<Server<S>>,
     key: Arc<str>,
+    intake: Arc<Intake>,
     socket: WebSocket,
 ) {
     let limits = &server.config.limits;
     let _held = Held::new(server.metrics(), |metrics| &metrics.websockets);
     let (outbox, queue) = Outbox::new(limits, server.queue.clone());
     let session =
-        Session::new(outbox.clone(), limits, server.subscriptions.clone(), server.metrics().clone());
+        Session::new(key.clone(), outbox.clone(), limits, server.places(), server.metrics().clone());
     let (sink, stream) = socket.split();
     let (close, closing) = oneshot::channel();
-    let mut writer = tokio::spawn(write(sink, queue, closing, limits.idle_timeout() / 4));
-    let mut reader = Reader { server: &server, key, session: &session, outbox };
+    let mut writer = tokio::spawn({
+        let (memory, metrics, ping_every) =
+            (server.queue.clone(), server.metrics().clone(), limits.idle_timeout() / 4);
+        async move {
+            if write(sink, queue, closing, ping_every, &memory).await == Ended::Pressed {
+                metrics.dropped(Dropped::Pressed);
+            }
+        }
+    });
+    let mut reader = Reader { server: &server, key, intake, session: &session, outbox };
     let socket_ended = tokio::select! {
         () = reader.read(stream) => false,
         _ = &mut writer => true,
@@ -60,6 +72,7 @@ pub(super) async fn run<S: Clone + Send + Sync + 'static>(
 struct Reader<'a, S> {
     server: &'a Arc<Server<S>>,
     key: Arc<str>,
+    intake: Arc<Intake>,
     session: &'a Arc<Session>,
     outbox: Outbox,
 }
@@ -84,6 +97,7 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
                             // Not even text: whoever sends this does not speak JSON-RPC.
                             Err(_) => return,
                         },
+                        // Between the frames of a message they must not stop its clock.
                         Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                     }
@@ -97,13 +111,14 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
 
     fn answer(&self, text: Utf8Bytes) -> impl Future<Output = ()> + Send + use<S> {
         let (server, outbox) = (self.server.clone(), self.outbox.clone());
+        let memory = self.intake.message_ends();
         let starts = Starts::default();
         let caller = Caller { key: self.key.clone(), session: Some((self.session.clone(), starts.clone())) };
         async move {
             // Waits for its turn: the connection reads no further meanwhile. It is never closed.
             let permit = server.requests.acquire().await.ok();
             let reply = server.dispatcher.answer(&server.state, &caller, &text).await;
-            drop(permit);
+            drop((permit, text, memory));
             if let Some(reply) = reply {
                 // A connection that is gone needs no reply; its reader ends by itself.
                 outbox.push(reply).await.ok();
@@ -113,29 +128,51 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
     }
 }
 
+/// How a writer ended.
+#[derive(PartialEq, Eq)]
+enum Ended {
+    Closed,
+    /// The peer did not read while others waited for the memory.
+    Pressed,
+}
+
 /// Writes what is queued until told to close.
 async fn write(
     mut sink: SplitSink<WebSocket, Message>,
     mut queue: mpsc::Receiver<Queued>,
     mut closing: oneshot::Receiver<()>,
     ping_every: Duration,
-) {
+    memory: &Budget,
+) -> Ended {
     let mut pings = tokio::time::interval(ping_every);
     pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
     pings.reset();
     loop {
         let written = tokio::select! {
-            Some(queued) = queue.recv() => flush(&mut sink, &mut queue, queued).await,
+            Some(queued) = queue.recv() => tokio::select! {
+                written = flush(&mut sink, &mut queue, queued) => written,
+                () = pressed(memory) => return Ended::Pressed,
+            },
             _ = pings.tick() => sink.send(Message::Ping(bytes::Bytes::new())).await,
             _ = &mut closing => break,
         };
         if written.is_err() {
-            return;
+            return Ended::Closed;
         }
     }
     let frame = CloseFrame { code: close_code::AWAY, reason: "the connection or the node is closing".into() };
     // A courtesy; the connection ends anyway.
     sink.send(Message::Close(Some(frame))).await.ok();
+    Ended::Closed
+}
+
+/// Resolves when others have waited for memory for as long as a write may take then.
+async fn pressed(memory: &Budget) {
+    let mut times = 0;
+    while times < PRESSED_TIMES {
+        tokio::time::sleep(PRESSED_INTERVAL).await;
+        times = if memory.wanted() { times + 1 } else { 0 };
+    }
 }
 
 /// What waits is written together; its part of the budgets is held until it is flushed.

@@ -201,7 +201,7 @@ impl Chain {
         let parent = self.tip();
         let history = parent.history_after().unwrap();
         let body =
-            Body { heads: heads_after(parent, &segments), segments, peaks: history.peaks, payload: None };
+            Body { heads: heads_after(parent, &segments), segments, peaks: history.peaks, payload: None, lottery: None };
         let same_epoch = parent.header().epoch == epoch;
         let header = Header {
             epoch,

@@ -24,6 +24,7 @@ pub fn genesis(committee: &Committee) -> Genesis {
         .map(|(key, port)| Member {
             identity: hex::encode_value(&key.public_key()),
             vrf_key: hex::encode(&[0; 32]),
+            commitment: None,
             p2p: SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
             weight: 1,
         })

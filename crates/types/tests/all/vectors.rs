@@ -71,10 +71,11 @@ fn golden() {
     let mut files: Vec<_> = fs::read_dir(directory())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !name.starts_with("vrf"))
         .collect();
     names.sort();
     files.sort();
-    assert_eq!(files, names, "files under specs/vectors");
+    assert_eq!(files, names, "files under specs/vectors, those of crates/vrf aside");
 }
 
 fn key(seed: u64) -> PrivateKey {

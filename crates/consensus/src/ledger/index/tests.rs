@@ -20,7 +20,7 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
     deterministic::Runner::seeded(1).start(|context| async move {
         let mut rng = StdRng::seed_from_u64(7);
         let mut model = BTreeMap::new();
-        let mut index = Index::open(context.child("first"), "index".to_owned()).await;
+        let mut index = Index::open(context.child("first"), "index".to_owned(), u64::MAX).await;
         // Few transactions in many blocks: a run per 4,096 blocks, and a merge after eight of them.
         let blocks = RUN_BLOCKS_MAX * 9 + 100;
         for height in 0..blocks {
@@ -37,7 +37,7 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
 
         // What was only in memory is asked for again.
         drop(index);
-        let mut index = Index::open(context.child("second"), "index".to_owned()).await;
+        let mut index = Index::open(context.child("second"), "index".to_owned(), u64::MAX).await;
         let from = index.next_height();
         assert_eq!(from, RUN_BLOCKS_MAX * 9);
         for height in from..blocks {
@@ -57,7 +57,7 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
 fn a_full_memory_is_one_run() {
     deterministic::Runner::seeded(2).start(|context| async move {
         let mut rng = StdRng::seed_from_u64(8);
-        let mut index = Index::open(context.child("index"), "index".to_owned()).await;
+        let mut index = Index::open(context.child("index"), "index".to_owned(), u64::MAX).await;
         let ids: Vec<TxId> = (0..RUN_ENTRIES_MAX).map(|_| id(&mut rng)).collect();
         index.insert(0, ids.iter()).await;
         assert_eq!(index.runs.len(), 1);
@@ -72,7 +72,7 @@ fn runs_that_are_torn_or_covered_are_dropped() {
     deterministic::Runner::seeded(3).start(|context| async move {
         let mut rng = StdRng::seed_from_u64(9);
         let first = id(&mut rng);
-        let mut index = Index::open(context.child("first"), "index".to_owned()).await;
+        let mut index = Index::open(context.child("first"), "index".to_owned(), u64::MAX).await;
         index.insert(0, [first].iter()).await;
         for height in 1..RUN_BLOCKS_MAX {
             index.insert(height, [].iter()).await;
@@ -88,7 +88,7 @@ fn runs_that_are_torn_or_covered_are_dropped() {
         writer.write(&[(prefix(&first), 0)]).await;
         drop(writer.finish().await);
 
-        let index = Index::open(context.child("second"), "index".to_owned()).await;
+        let index = Index::open(context.child("second"), "index".to_owned(), u64::MAX).await;
         assert_eq!(index.runs.iter().map(|run| run.name).collect::<Vec<_>>(), [merged]);
         assert_eq!(index.next_height(), RUN_BLOCKS_MAX);
         assert_eq!(index.find(&first).await, [0]);
@@ -99,7 +99,7 @@ fn runs_that_are_torn_or_covered_are_dropped() {
 #[test]
 fn ids_with_the_same_first_bytes_are_all_found() {
     deterministic::Runner::seeded(4).start(|context| async move {
-        let mut index = Index::open(context.child("index"), "index".to_owned()).await;
+        let mut index = Index::open(context.child("index"), "index".to_owned(), u64::MAX).await;
         let twin = |last: u8| TxId([&[9; 31][..], &[last]].concat().try_into().expect("32 bytes"));
         for height in 0..RUN_BLOCKS_MAX {
             let ids: Vec<TxId> =
@@ -109,5 +109,38 @@ fn ids_with_the_same_first_bytes_are_all_found() {
         let mut found = index.find(&twin(1)).await;
         found.sort_unstable();
         assert_eq!(found, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_window_drops_runs_below_it_and_merges_none_that_outgrow_it() {
+    deterministic::Runner::seeded(5).start(|context| async move {
+        let mut rng = StdRng::seed_from_u64(10);
+        let mut index = Index::open(context.child("first"), "index".to_owned(), RUN_BLOCKS_MAX).await;
+        let blocks = RUN_BLOCKS_MAX * 9 + 100;
+        let mut ids = Vec::new();
+        for height in 0..blocks {
+            let id = id(&mut rng);
+            index.insert(height, [id].iter()).await;
+            ids.push(id);
+        }
+        assert!(index.runs.iter().all(|run| run.name.tier == 0), "a merged run would be too long");
+        // Nothing that a restart would lose may be left in memory below the window.
+        index.prune(blocks - 10).await;
+        assert_eq!(index.next_height(), blocks);
+        assert_eq!(index.first_height(), RUN_BLOCKS_MAX * 9);
+        assert_eq!(context.scan("index").await.expect("readable").len(), 1);
+        drop(index);
+        let mut index = Index::open(context.child("second"), "index".to_owned(), RUN_BLOCKS_MAX).await;
+        assert_eq!((index.first_height(), index.next_height()), (RUN_BLOCKS_MAX * 9, blocks));
+        let last = ids.last().expect("many");
+        assert_eq!(index.find(last).await, [blocks - 1]);
+        assert_eq!(index.find(&ids[0]).await, Vec::<u64>::new());
+        // A floor far above.
+        index.restart(blocks + 500).await;
+        index.insert(blocks, [ids[0]].iter()).await;
+        index.insert(blocks + 500, [ids[1]].iter()).await;
+        assert_eq!((index.find(&ids[0]).await, index.find(&ids[1]).await), (vec![], vec![blocks + 500]));
+        assert!(context.scan("index").await.expect("readable").is_empty());
     });
 }

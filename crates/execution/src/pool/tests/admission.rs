@@ -127,12 +127,8 @@ fn at_tip(number: u64, size: usize) -> Unit {
 #[test]
 fn the_same_id_waits_once() {
     let unit = Unit::Bundle(bundle(TIP + 5, &[(1, "a"), (2, "b")]));
-    let units = [
-        (Source::Peer, unit.clone()),
-        (client("c"), unit),
-        (Source::Peer, at_tip(1, 8)),
-        (client("c"), at_tip(1, 8)),
-    ];
+    let units =
+        [(PEER, unit.clone()), (client("c"), unit), (PEER, at_tip(1, 8)), (client("c"), at_tip(1, 8))];
     let (pool, outcomes) = outcomes(limits(BLOCK_BYTES), units);
     assert_eq!(reasons(&outcomes), [None, Some(Reason::Duplicate), None, Some(Reason::Duplicate)]);
     assert_eq!(pool.stats().transactions, 3);
@@ -153,8 +149,8 @@ fn a_client_has_its_own_limits() {
         (client("bytes"), at_tip(6, 41), full),
         (client("bytes"), at_tip(7, 40), None),
         (client("large"), at_tip(8, 101), Some(Reason::TooLarge)),
-        (Source::Peer, pair, None),
-        (Source::Peer, at_tip(9, 900), None),
+        (PEER, pair, None),
+        (PEER, at_tip(9, 900), None),
     ];
     let (_, outcomes) =
         outcomes(limits, units.iter().map(|(source, unit, _)| (source.clone(), unit.clone())));
@@ -186,7 +182,7 @@ fn a_full_pool_is_busy() {
         ("bytes", Limits { bytes_max: 200, ..base() }),
     ];
     for (name, limits) in cases {
-        let units = (1..=3).map(|number| (Source::Peer, at_tip(number, 100)));
+        let units = (1..=3).map(|number| (PEER, at_tip(number, 100)));
         let (_, outcomes) = outcomes(limits, units);
         assert_eq!(reasons(&outcomes), [None, None, Some(Reason::Busy)], "{name}");
         assert!(outcomes[2].as_ref().unwrap_err().retry_after_ms.is_some(), "{name}");
@@ -200,7 +196,7 @@ fn a_busy_rollup_leaves_the_others_their_part() {
     let mut pool = Pool::new(rules.rollups(), limits, 7);
     let mut admitted = |rollup: u32, numbers: std::ops::Range<u64>| {
         let units = numbers.map(|number| checked(&rules, single(rollup, 9, numbered(number, 8))));
-        units.filter(|unit| pool.admit(unit.clone(), Source::Peer, 0).is_ok()).count()
+        units.filter(|unit| pool.admit(unit.clone(), PEER, 0).is_ok()).count()
     };
     assert_eq!(admitted(1, 0..50), 5, "ten times what is its part");
     assert_eq!(admitted(2, 100..103), 3);
@@ -213,7 +209,7 @@ fn a_full_rollup_leaves_the_others_alone() {
     let rules = rules(vec![small, rollup(2)], BLOCK_BYTES);
     let mut pool = Pool::new(rules.rollups(), limits(BLOCK_BYTES), 7);
     let mut reason =
-        |unit: Unit| pool.admit(checked(&rules, unit), Source::Peer, 0).err().map(|refusal| refusal.reason);
+        |unit: Unit| pool.admit(checked(&rules, unit), PEER, 0).err().map(|refusal| refusal.reason);
     assert_eq!(reason(single(1, 9, numbered(1, 900))), None);
     assert_eq!(reason(single(1, 9, numbered(2, 101))), Some(Reason::Busy));
     assert_eq!(reason(single(2, 9, numbered(3, 101))), None);
@@ -229,14 +225,90 @@ fn a_full_rollup_leaves_the_others_alone() {
     assert_eq!(reason(legs(50)), None);
 }
 
+/// Member 1 sends what it can. Of the two members that it takes to fill a pool of f = 1, it is one.
+#[test]
+fn one_member_cannot_fill_the_pool() {
+    let (hostile, honest) = (Source::Peer(MemberIndex(1)), Source::Peer(MemberIndex(2)));
+    let wide = || Rollup { mempool_bytes_max: 50_000, ..rollup(1) };
+    let shared = || Limits { faults_max: 1, ..limits(BLOCK_BYTES) };
+    // (rollups, limits, bytes per transaction, transactions taken)
+    let cases = [
+        (vec![wide()], Limits { transactions_max: 100, ..shared() }, 8, 50),
+        (vec![wide(), rollup(2)], Limits { transactions_max: 100, ..shared() }, 8, 25),
+        (vec![wide()], Limits { bytes_max: 20_000, ..shared() }, 100, 100),
+        (vec![wide()], shared(), 100, 250),
+        (vec![wide()], Limits { faults_max: 4, ..shared() }, 100, 100),
+    ];
+    for (rollups, limits, size, expected) in cases {
+        let rules = rules(rollups, BLOCK_BYTES);
+        let mut pool = Pool::new(rules.rollups(), limits.clone(), 7);
+        let mut admitted = |source: &Source, numbers: std::ops::Range<u64>| {
+            let units = numbers.map(|number| checked(&rules, single(1, 9, numbered(number, size))));
+            units.filter(|unit| pool.admit(unit.clone(), source.clone(), 0).is_ok()).count()
+        };
+        assert_eq!(admitted(&hostile, 0..1_000), expected, "{limits:?}");
+        assert_eq!(admitted(&hostile, 1_000..1_001), 0, "{limits:?}");
+        assert!(admitted(&honest, 2_000..2_010) == 10, "an honest member's are refused with {limits:?}");
+        assert!(admitted(&client("c"), 3_000..3_010) == 10, "a client's are refused with {limits:?}");
+    }
+}
+
+#[test]
+fn a_member_s_share_is_free_again_when_its_units_leave() {
+    let rules = rules(vec![rollup(1)], BLOCK_BYTES);
+    let limits = Limits { transactions_max: 4, faults_max: 1, ..limits(BLOCK_BYTES) };
+    let mut pool = Pool::new(rules.rollups(), limits, 7);
+    let unit = |number: u64| single(1, number, numbered(number, 8));
+    let mut reason = |pool: &mut Pool, number: u64| {
+        pool.admit(checked(&rules, unit(number)), PEER, 0).err().map(|refusal| refusal.reason)
+    };
+    assert_eq!([1, 2, 3].map(|number| reason(&mut pool, number)), [None, None, Some(Reason::ClientLimit)]);
+    pool.finalized(1, unit(2).ids().iter());
+    assert_eq!([4, 5].map(|number| reason(&mut pool, number)), [None, Some(Reason::ClientLimit)]);
+    pool.expire(9);
+    assert!(pool.members.is_empty() && pool.lanes[0].members.is_empty());
+}
+
+/// A share may be smaller than the largest unit; what fits nobody's share would never be replicated.
+#[test]
+fn a_member_may_always_have_one_unit() {
+    let rules = rules(vec![rollup(1)], BLOCK_BYTES);
+    let limits = Limits { bytes_max: 1_000, faults_max: 9, ..limits(BLOCK_BYTES) };
+    let mut pool = Pool::new(rules.rollups(), limits, 7);
+    let mut reason = |number: u64, size: usize| {
+        let unit = checked(&rules, single(1, 9, numbered(number, size)));
+        pool.admit(unit, PEER, 0).err().map(|refusal| refusal.reason)
+    };
+    assert_eq!(reason(1, 900), None);
+    assert_eq!(reason(2, 8), Some(Reason::ClientLimit));
+}
+
+/// What the journal holds was admitted once, and may have a receipt.
+#[test]
+fn the_journal_s_units_come_back_whatever_the_limits() {
+    let limits = Limits { transactions_max: 1, bytes_max: 10, faults_max: 1, ..limits(BLOCK_BYTES) };
+    let units = [
+        (Source::Journal, at_tip(1, 8)),
+        (Source::Journal, at_tip(2, 8)),
+        (Source::Journal, at_tip(2, 8)),
+        (PEER, at_tip(3, 8)),
+    ];
+    let (mut pool, outcomes) = outcomes(limits, units);
+    assert_eq!(reasons(&outcomes), [None, None, Some(Reason::Duplicate), Some(Reason::Busy)]);
+    assert!(at_tip(1, 8).ids().iter().all(|id| pool.journaled(id)));
+    pool.finalized(TIP + 1, at_tip(1, 8).ids().iter());
+    pool.expire(TIP + 5);
+    assert_eq!(pool.stats().transactions, 0);
+}
+
 /// A unit checked before the tip moved is held to the new tip.
 #[test]
 fn admission_looks_at_the_tip_again() {
     let (rules, mut pool) = pool();
     let early = checked(&rules, single(1, 3, payload("x")));
-    assert_eq!(pool.admit(early.clone(), Source::Peer, 3).unwrap_err().reason, Reason::Expired);
+    assert_eq!(pool.admit(early.clone(), PEER, 3).unwrap_err().reason, Reason::Expired);
     pool.finalized(3, [].iter());
-    assert_eq!(pool.admit(early, Source::Peer, 0).unwrap_err().reason, Reason::Expired);
+    assert_eq!(pool.admit(early, PEER, 0).unwrap_err().reason, Reason::Expired);
 }
 
 /// A peer may have finalized a little more; a client asks what this node says is allowed.
@@ -244,8 +316,9 @@ fn admission_looks_at_the_tip_again() {
 fn peers_may_be_a_few_blocks_ahead() {
     let far = |extra: u64| single(1, TIP + VALIDITY + extra, payload("x"));
     let cases = [
-        (Source::Peer, 0, None),
-        (Source::Peer, VALIDITY_LEAD, None),
+        (PEER, 0, None),
+        (PEER, VALIDITY_LEAD, None),
+        (Source::Journal, VALIDITY_LEAD, None),
         (client("c"), 0, None),
         (client("c"), 1, Some(Reason::ValidityTooLong)),
     ];

@@ -17,6 +17,7 @@ fn small() -> Limits {
         transactions_max: 300,
         client_transactions_max: 40,
         client_bytes_max: 8_000,
+        faults_max: 1,
         ..limits(BLOCK_BYTES)
     }
 }
@@ -24,8 +25,9 @@ fn small() -> Limits {
 struct Waiting {
     unit: Unit,
     ids: Vec<TxId>,
-    client: Option<&'static str>,
+    source: Source,
     replicated: bool,
+    journaled: bool,
 }
 
 impl Waiting {
@@ -53,7 +55,7 @@ impl Model {
 
     fn refusal(&self, new: &Waiting, rollups: &[Rollup], tip: u64) -> Option<Reason> {
         let limits = small();
-        let lead = if new.client.is_some() { 0 } else { VALIDITY_LEAD };
+        let lead = if matches!(new.source, Source::Client(_)) { 0 } else { VALIDITY_LEAD };
         if new.unit.valid_until() <= tip {
             return Some(Reason::Expired);
         }
@@ -63,10 +65,13 @@ impl Model {
         if self.0.iter().any(|waiting| waiting.ids.iter().any(|id| new.ids.contains(id))) {
             return Some(Reason::Duplicate);
         }
-        if new.client.is_some() {
-            let own = || self.0.iter().filter(|waiting| waiting.client == new.client);
-            let transactions: usize = own().map(|waiting| waiting.ids.len()).sum();
-            let bytes: usize = own().map(|waiting| waiting.unit.bytes()).sum();
+        if new.source == Source::Journal {
+            return None;
+        }
+        let own: Vec<_> = self.0.iter().filter(|waiting| waiting.source == new.source).collect();
+        if matches!(new.source, Source::Client(_)) {
+            let transactions: usize = own.iter().map(|waiting| waiting.ids.len()).sum();
+            let bytes: usize = own.iter().map(|waiting| waiting.unit.bytes()).sum();
             if transactions + new.ids.len() > limits.client_transactions_max
                 || bytes + new.unit.bytes() > limits.client_bytes_max
             {
@@ -87,7 +92,11 @@ impl Model {
                 let bytes: usize = new.legs(rollup.id()).iter().map(|leg| leg.payload.len()).sum();
                 bytes > 0 && self.rollup_bytes(rollup.id()) + bytes > rollup.mempool_bytes_max
             });
-        full.then_some(Reason::Busy)
+        if full {
+            return Some(Reason::Busy);
+        }
+        let shared = matches!(new.source, Source::Peer(_)) && over_share(new, &own, rollups);
+        shared.then_some(Reason::ClientLimit)
     }
 
     fn remove(&mut self, gone: impl Fn(&Waiting) -> bool) -> Vec<TxId> {
@@ -104,6 +113,21 @@ impl Model {
         };
         self.0.iter().filter(valid).collect()
     }
+}
+
+/// Whether a member would have more than half of anything, as one of two that it takes to fill it.
+fn over_share(new: &Waiting, own: &[&Waiting], rollups: &[Rollup]) -> bool {
+    let sum = |waiting: &[&Waiting], of: &dyn Fn(RollupId) -> bool| {
+        let legs = waiting.iter().flat_map(|waiting| waiting.unit.legs()).filter(|(leg, _)| of(*leg));
+        legs.fold((0, 0), |(count, bytes), (_, leg)| (count + 1, bytes + leg.payload.len()))
+    };
+    let over = |of: &dyn Fn(RollupId) -> bool, transactions_max: usize, bytes_max: usize| {
+        let ((had, had_bytes), (more, more_bytes)) = (sum(own, of), sum(&[new], of));
+        had > 0 && more > 0 && (had + more > transactions_max / 2 || had_bytes + more_bytes > bytes_max / 2)
+    };
+    let part = small().transactions_max / rollups.len();
+    over(&|_| true, small().transactions_max, small().bytes_max)
+        || rollups.iter().any(|rollup| over(&|leg| leg == rollup.id(), part, rollup.mempool_bytes_max))
 }
 
 struct Run {
@@ -167,10 +191,14 @@ impl Run {
         let Ok(checked) = Pool::check(&self.rules, unit.clone(), self.tip) else {
             return;
         };
-        let client = [None, None, Some(CLIENTS[0]), Some(CLIENTS[1]), Some(CLIENTS[2])][self.rng.below(5)];
-        let new = Waiting { ids: unit.ids(), unit, client, replicated: false };
+        let source = match self.rng.below(20) {
+            0 => Source::Journal,
+            roll if roll < 10 => Source::Peer(MemberIndex(roll % 3)),
+            roll => client(CLIENTS[roll % 3]),
+        };
+        let journaled = source == Source::Journal;
+        let new = Waiting { ids: unit.ids(), unit, source: source.clone(), replicated: false, journaled };
         let expected = self.model.refusal(&new, self.rules.rollups(), self.tip);
-        let source = client.map_or(Source::Peer, |client| Source::Client(client.into()));
         let outcome = self.pool.admit(checked, source, self.tip);
         assert_eq!(outcome.err().map(|refusal| refusal.reason), expected);
         match expected {
@@ -188,6 +216,15 @@ impl Run {
             let waiting = &mut self.model.0[index];
             waiting.replicated = true;
             self.pool.set_replicated(&waiting.ids[..1]);
+        }
+    }
+
+    fn journal(&mut self) {
+        if !self.model.0.is_empty() {
+            let index = self.rng.below(self.model.0.len());
+            let waiting = &mut self.model.0[index];
+            waiting.journaled = true;
+            self.pool.set_journaled(waiting.ids.iter());
         }
     }
 
@@ -239,10 +276,16 @@ impl Run {
         for waiting in &self.model.0 {
             let rung = if waiting.replicated { Rung::Replicated } else { Rung::Pending };
             assert!(waiting.ids.iter().all(|id| self.pool.rung(id) == Some(rung)));
+            assert!(waiting.ids.iter().all(|id| self.pool.journaled(id) == waiting.journaled));
         }
-        let clients: BTreeSet<_> = self.model.0.iter().filter_map(|waiting| waiting.client).collect();
-        let known: BTreeSet<_> = self.pool.clients.keys().map(|client| &**client).collect();
-        assert_eq!(known, clients);
+        let sources = |of: &dyn Fn(&Source) -> bool| {
+            let sources = self.model.0.iter().map(|waiting| &waiting.source).filter(|source| of(source));
+            sources.map(|source| format!("{source:?}")).collect::<BTreeSet<_>>()
+        };
+        let clients = self.pool.clients.keys().map(|name| format!("{:?}", client(name)));
+        assert_eq!(clients.collect::<BTreeSet<_>>(), sources(&|source| matches!(source, Source::Client(_))));
+        let members = self.pool.members.keys().map(|member| format!("{:?}", Source::Peer(*member)));
+        assert_eq!(members.collect::<BTreeSet<_>>(), sources(&|source| matches!(source, Source::Peer(_))));
         assert_eq!(self.pool.ids.len(), self.model.transactions());
     }
 }
@@ -286,8 +329,9 @@ fn behaves_like_a_plain_list() {
         for _ in 0..1_500 {
             match run.rng.below(100) {
                 roll if roll < admissions => run.admit(),
-                roll if roll % 3 == 0 => run.replicate(),
-                roll if roll % 3 == 1 => {
+                roll if roll % 4 == 0 => run.replicate(),
+                roll if roll % 4 == 1 => run.journal(),
+                roll if roll % 4 == 2 => {
                     let chosen = run.select();
                     run.ordered.extend(chosen);
                 }

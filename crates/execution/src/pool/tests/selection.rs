@@ -174,7 +174,7 @@ fn limits_hold_to_the_byte() {
             for number in 0..300 {
                 for rollup in 1..=3 {
                     let unit = checked(&rules, single(rollup, 9, numbered(number, size)));
-                    let _ = pool.admit(unit, Source::Peer, 0);
+                    let _ = pool.admit(unit, PEER, 0);
                 }
             }
             let segments = pool.select(1, NONE);

@@ -1,0 +1,111 @@
+//! What must hold in any run.
+//!
+//! While it goes on, each member's [`Witness`](crate::witness::Witness) and
+//! [`Votes`](crate::votes::Votes) hold it to its own word. At the end all accounts are compared with
+//! each other and with the receipts, and the members are asked about what they ordered.
+
+use crate::{cluster::Cluster, load::Ledger};
+use baton_types::receipt::Rung;
+use commonware_runtime::{Clock as _, Supervisor as _, deterministic::Context};
+use std::{collections::BTreeMap, time::Duration};
+
+/// Transactions that every member is asked about at the end.
+const ASKED: usize = 2;
+/// How long an answer may take.
+const ANSWER: Duration = Duration::from_secs(10);
+
+/// Promises that are not kept yet, in words; empty when there are none.
+pub fn unsettled(cluster: &Cluster, ledger: &Ledger) -> String {
+    let lowest = cluster.lowest();
+    let mut open = 0;
+    let mut example = None;
+    for (index, member) in cluster.members.iter().enumerate().filter(|(_, m)| m.running.is_some()) {
+        let witness = member.witness.lock();
+        for ((id, node), promise) in &ledger.promises {
+            let may_expire = promise.short || promise.rung < Rung::Replicated;
+            if witness.ordered.contains_key(id)
+                || (may_expire && lowest > promise.valid_until)
+                || cluster.members[*node].running.is_none()
+            {
+                continue;
+            }
+            open += 1;
+            example.get_or_insert((index, *id, *node, *promise));
+        }
+    }
+    example.map_or_else(String::new, |(index, id, node, promise)| {
+        format!(
+            "{open} open; member {index} has not ordered {id}, promised by member {node} as {}",
+            promise.rung
+        )
+    })
+}
+
+/// Compares what was said.
+pub fn check(cluster: &Cluster, ledger: &Ledger, violations: &mut Vec<String>) {
+    let mut chain = BTreeMap::new();
+    let mut views = BTreeMap::new();
+    for (index, member) in cluster.members.iter().enumerate() {
+        if let Some(contradiction) = member.contradiction.lock().as_ref() {
+            violations.push(format!("member {index} contradicts itself: {contradiction}"));
+        }
+        if let Some(contradiction) = member.votes.lock().contradiction() {
+            violations.push(format!("member {index} contradicts itself: {contradiction}"));
+        }
+        let witness = member.witness.lock();
+        for (height, digest) in &witness.chain {
+            let first = chain.entry(*height).or_insert((index, *digest));
+            if first.1 != *digest {
+                violations.push(format!("members {} and {index} disagree at height {height}", first.0));
+            }
+        }
+        for (view, digest) in &witness.notarized {
+            let first = views.entry(*view).or_insert((index, *digest));
+            if first.1 != *digest {
+                let (epoch, view) = view;
+                violations.push(format!("members {} and {index} disagree in view {epoch}/{view}", first.0));
+            }
+        }
+        for ((id, _), promise) in &ledger.promises {
+            let lost = witness.expired.contains_key(id) && !witness.ordered.contains_key(id);
+            if lost && promise.rung >= Rung::Replicated && !promise.short {
+                violations
+                    .push(format!("{id} was promised as {} and expired on member {index}", promise.rung));
+            }
+        }
+    }
+    if ledger.forged > 0 {
+        violations.push(format!("{} receipts do not verify", ledger.forged));
+    }
+}
+
+/// Asks every member about some of the transactions it said were final, and checks their proofs.
+pub async fn ask(context: &Context, cluster: &Cluster, violations: &mut Vec<String>) {
+    for (from, to) in cluster.blocked().await {
+        violations.push(format!("member {from} refuses to talk to member {to}"));
+    }
+    let group_key = cluster.genesis.group_key().expect("the genesis was checked");
+    for (index, client) in cluster.running() {
+        let ordered: Vec<_> = {
+            let witness = cluster.members[index].witness.lock();
+            let step = (witness.ordered.len() / ASKED).max(1);
+            witness.ordered.iter().step_by(step).take(ASKED).map(|(id, height)| (*id, *height)).collect()
+        };
+        for (id, height) in ordered {
+            let client = client.clone();
+            let mut rng = context.child("proof");
+            let answer = context.timeout(ANSWER, async move {
+                let status = client.transaction(id).await.map_err(|refusal| refusal.to_string())?;
+                let place =
+                    status.place.filter(|place| place.height == height && status.rung == Rung::Finalized);
+                place.ok_or_else(|| format!("it says {}", status.rung))?;
+                let proof = client.proof(id).await.map_err(|refusal| refusal.to_string())?;
+                proof.verify(&mut rng, &group_key).map_err(|error| error.to_string())
+            });
+            let answer = answer.await.unwrap_or_else(|_| Err("no answer".to_owned()));
+            if let Err(error) = answer {
+                violations.push(format!("member {index} had {id} final at {height}, but: {error}"));
+            }
+        }
+    }
+}

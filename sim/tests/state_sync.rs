@@ -1,0 +1,386 @@
+//! Members that keep a window of the chain, and those that join when its beginning is gone.
+
+use baton_consensus::{
+    Client, History,
+    client::Submit,
+};
+use baton_sim::{
+    byzantine::Behaviour,
+    cluster::{self, Cluster, LinkSpec},
+    disk::Unsynced,
+};
+use baton_execution::pool::Unit;
+use baton_types::{
+    Genesis, RollupId, Transaction,
+    api::Ack,
+    genesis::Reshare,
+    receipt::{Reason, Rung},
+};
+use commonware_runtime::{Clock as _, Runner as _, Spawner as _, Supervisor as _, deterministic};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use std::{collections::BTreeMap, time::Duration};
+
+const VALIDITY: u64 = 32;
+const EPOCH: u64 = 24;
+/// The shortest window of these chains.
+const WINDOW: u64 = 2 * (VALIDITY + EPOCH);
+
+fn on_change(genesis: &mut Genesis) {
+    genesis.validity_blocks_max = VALIDITY;
+    genesis.epoch_blocks = EPOCH;
+    genesis.timing.idle_ms = 60;
+    genesis.timing.block_interval_min_ms = 30;
+}
+
+fn every_epoch(genesis: &mut Genesis) {
+    on_change(genesis);
+    genesis.reshare = Reshare::EveryEpoch;
+}
+
+struct World {
+    context: deterministic::Context,
+    cluster: Cluster,
+}
+
+struct Setup {
+    seed: u64,
+    genesis: fn(&mut Genesis),
+    history: History,
+    hostile: BTreeMap<usize, Behaviour>,
+}
+
+impl Setup {
+    fn new(seed: u64, genesis: fn(&mut Genesis)) -> Self {
+        Self { seed, genesis, history: History::Window { blocks: WINDOW }, hostile: BTreeMap::new() }
+    }
+
+    /// Runs a story twice; both must go the same way. No honest member may contradict itself.
+    fn run(self, story: impl AsyncFn(&mut World)) {
+        let run = || {
+            let config = deterministic::Config::new().with_seed(self.seed);
+            deterministic::Runner::new(config).start(|context| async {
+                let (genesis, keys) = cluster::genesis(4, self.seed, self.genesis);
+                let cluster = Cluster::with_history(
+                    context.child("cluster"),
+                    genesis,
+                    keys,
+                    LinkSpec::default(),
+                    Unsynced::Lost,
+                    self.hostile.clone(),
+                    self.history,
+                )
+                .await;
+                let mut world = World { context, cluster };
+                Box::pin(story(&mut world)).await;
+                for (index, member) in world.cluster.members.iter().enumerate() {
+                    assert_eq!(*member.contradiction.lock(), None, "member {index}");
+                    assert_eq!(member.votes.lock().contradiction(), None, "member {index}");
+                }
+                world.context.auditor().state()
+            })
+        };
+        assert_eq!(run(), run(), "not deterministic with seed {}", self.seed);
+    }
+}
+
+impl World {
+    /// Goes on, under load, until `done`.
+    async fn until(&mut self, what: &str, done: impl Fn(&Cluster) -> bool) {
+        let limit = self.context.current() + Duration::from_secs(120);
+        while !done(&self.cluster) {
+            let lives: Vec<_> =
+                self.cluster.running().map(|(index, client)| (index, client.live())).collect();
+            assert!(self.context.current() < limit, "{what}: {lives:#?}");
+            self.submit();
+            self.context.sleep(Duration::from_millis(40)).await;
+        }
+    }
+
+    /// Three transactions, to a member that may be asked.
+    fn submit(&self) {
+        let mut rng = self.context.child("payload");
+        let Some((_, client)) = self.cluster.running().next() else { return };
+        let valid_until = client.finalized_height() + VALIDITY / 2;
+        let mut unit = || {
+            let mut payload = vec![0; 400];
+            rng.fill_bytes(&mut payload);
+            let transaction = Transaction { valid_until, bundle: None, payload: payload.into() };
+            Unit::Single { rollup: RollupId(1), transaction, fee_hint: 0 }
+        };
+        let units = vec![unit(), unit(), unit()];
+        let (client, submit) = (client.clone(), Submit { client: "load".into(), units, ack: Ack::Pending });
+        // Refusals are the cluster's affair.
+        self.context.child("submit").spawn(move |_| async move { drop(client.submit(submit).await) });
+    }
+
+    /// Goes on for so many blocks.
+    async fn blocks(&mut self, count: u64) {
+        let target = tip(&self.cluster) + count;
+        self.until("more blocks", |cluster| tip(cluster) >= target).await;
+    }
+
+    /// Until member `index` has what the others have.
+    async fn caught_up(&mut self, index: usize) {
+        self.until("the member catches up", |cluster| {
+            cluster.members[index].client().is_some_and(|client| {
+                let live = client.live();
+                live.lowest_height <= live.finalized_height
+                    && live.judges_from <= live.finalized_height + 1
+                    && live.finalized_height + 5 > tip(cluster)
+            })
+        })
+        .await;
+    }
+
+    async fn restart(&mut self, index: usize) {
+        self.cluster.members[index].disk.set(|faults| faults.dies_after = None);
+        self.cluster.start(index).await;
+    }
+
+    fn client(&self, index: usize) -> Client {
+        self.cluster.members[index].client().expect("it runs").clone()
+    }
+
+    /// Asks a member for proofs of all transactions from its lowest block on, and of some below.
+    async fn check_proofs(&self, index: usize) {
+        let client = self.client(index);
+        let lowest = client.live().lowest_height;
+        let group_key = self.cluster.genesis.group_key().expect("the genesis was checked");
+        // Any member that never joined heard them all.
+        let ordered = self.cluster.members[0].witness.lock().ordered.clone();
+        let (mut proven, mut at_floor, mut gone) = (0, 0, 0);
+        for (id, height) in ordered {
+            if height > client.finalized_height() {
+                continue;
+            }
+            if height < lowest {
+                let refusal = client.proof(id).await.expect_err("it is gone");
+                assert_eq!(refusal.reason, Reason::NotFound);
+                assert!(refusal.detail.contains("ask a node with full history"), "{refusal}");
+                gone += 1;
+                continue;
+            }
+            let status = client.transaction(id).await.expect("it is there");
+            assert_eq!((status.rung, status.place.map(|place| place.height)), (Rung::Finalized, Some(height)));
+            let proof = client.proof(id).await.unwrap_or_else(|refusal| panic!("{height}: {refusal}"));
+            assert_eq!(proof.verify(&mut StdRng::seed_from_u64(1), &group_key), Ok(()), "at height {height}");
+            proven += 1;
+            at_floor += u64::from(height == lowest);
+        }
+        assert!(proven > 50 && gone > 50, "{proven} proven, {at_floor} at the lowest block, {gone} gone");
+        let refusal = client.finalized(lowest - 1).await.err().expect("it is gone");
+        assert_eq!(refusal.reason, Reason::Pruned);
+        assert!(client.finalized(lowest).await.is_ok());
+    }
+}
+
+fn tip(cluster: &Cluster) -> u64 {
+    cluster.running().map(|(_, client)| client.finalized_height()).max().unwrap_or(0)
+}
+
+fn lowest_of_all(cluster: &Cluster) -> u64 {
+    cluster.running().map(|(_, client)| client.live().lowest_height).min().unwrap_or(0)
+}
+
+#[test]
+fn a_window_bounds_the_disk() {
+    Setup::new(1, on_change).run(async |world| {
+        world.until("it prunes", |cluster| lowest_of_all(cluster) > WINDOW).await;
+        let size = |world: &World| -> Vec<u64> {
+            let parts = ["-blocks-", "-finalizations-", "-history-", "-index", "-marshal-", "_consensus_", ""];
+            let disk = &world.cluster.members[0].disk;
+            parts.iter().map(|part| disk.bytes(part)).collect()
+        };
+        let before = size(world);
+        // As far into an epoch: some things are kept by epoch.
+        world.blocks(10 * EPOCH).await;
+        let live = world.client(0).live();
+        let kept = live.finalized_height + 1 - live.lowest_height;
+        assert!((WINDOW..WINDOW + 16).contains(&kept), "{kept} blocks kept");
+        let after = size(world);
+        println!("before {before:?} after {after:?}");
+        for (before, after) in before.iter().zip(&after) {
+            assert!(*after < before + before / 4 + 8_192, "{before} bytes became {after}");
+        }
+        world.check_proofs(0).await;
+        // A restart finds what it left, and no more.
+        world.cluster.crash(0);
+        world.restart(0).await;
+        world.caught_up(0).await;
+        assert!(world.client(0).live().lowest_height >= live.lowest_height);
+        world.check_proofs(0).await;
+    });
+}
+
+#[test]
+fn a_wiped_member_joins_and_gets_a_share() {
+    Setup::new(2, every_epoch).run(async |world| {
+        world.until("all prune", |cluster| lowest_of_all(cluster) > 0).await;
+        world.cluster.wipe(3);
+        world.blocks(30).await;
+        let before = tip(&world.cluster);
+        world.restart(3).await;
+        world.until("it runs", |cluster| cluster.members[3].client().is_some()).await;
+        assert!(world.client(3).live().lowest_height > 0, "it is told where to join before it starts");
+        world.caught_up(3).await;
+        let live = world.client(3).live();
+        assert!(live.lowest_height > before - 2 * VALIDITY - 5, "joined at {}, tip {before}", live.lowest_height);
+        assert!(!live.voting, "it has no share yet");
+        world.until("the next reshare gives it a share", |cluster| {
+            cluster.members[3].client().is_some_and(|client| client.live().voting)
+        })
+        .await;
+        // It votes: without it there is no quorum.
+        world.cluster.crash(2);
+        world.blocks(15).await;
+        world.check_proofs(3).await;
+        world.restart(2).await;
+        world.caught_up(2).await;
+    });
+}
+
+#[test]
+fn a_member_that_was_away_for_longer_than_the_window_comes_back() {
+    Setup::new(3, on_change).run(async |world| {
+        world.blocks(50).await;
+        let left = world.client(3).finalized_height();
+        world.cluster.crash(3);
+        world.blocks(2 * WINDOW).await;
+        assert!(lowest_of_all(&world.cluster) > left, "what it needs next is gone");
+        world.restart(3).await;
+        world.caught_up(3).await;
+        let live = world.client(3).live();
+        assert!(live.voting, "it kept its share, and the vote journal that goes with it");
+        assert!(live.lowest_height > left + WINDOW, "{live:?}");
+        world.cluster.crash(2);
+        world.blocks(15).await;
+        world.check_proofs(3).await;
+        // And once more, from the floor it joined at.
+        world.cluster.crash(3);
+        world.restart(2).await;
+        world.restart(3).await;
+        world.caught_up(3).await;
+        world.check_proofs(3).await;
+    });
+}
+
+/// Within the window of its peers there is nothing to skip.
+#[test]
+fn a_member_that_was_away_for_a_while_fetches_every_block() {
+    Setup::new(4, on_change).run(async |world| {
+        world.until("all prune", |cluster| lowest_of_all(cluster) > 0).await;
+        let before = world.client(3).live().lowest_height;
+        world.cluster.crash(3);
+        world.blocks(WINDOW / 2).await;
+        world.restart(3).await;
+        world.caught_up(3).await;
+        let live = world.client(3).live();
+        assert!(live.finalized_height + 1 - live.lowest_height >= WINDOW, "{live:?}, before {before}");
+        world.check_proofs(3).await;
+    });
+}
+
+#[test]
+fn false_floors_are_ignored() {
+    let hostile = [(1, Behaviour::FalseFloors)].into();
+    Setup { hostile, ..Setup::new(5, on_change) }.run(async |world| {
+        world.until("all prune", |cluster| lowest_of_all(cluster) > 0).await;
+        world.cluster.wipe(3);
+        world.blocks(5).await;
+        world.restart(3).await;
+        world.caught_up(3).await;
+        assert!(world.cluster.deeds(1).count("false floor") > 0, "nobody asked the liar");
+        assert!(world.client(3).live().lowest_height > 0);
+        world.check_proofs(3).await;
+    });
+}
+
+#[test]
+fn a_restart_in_the_middle_of_joining() {
+    Setup::new(6, on_change).run(async |world| {
+        world.until("all prune", |cluster| lowest_of_all(cluster) > 0).await;
+        world.cluster.wipe(3);
+        // Dies at the first write, at the second, and so on: within opening, asking, installing, fetching.
+        let mut finished = 0;
+        for write in 0..400 {
+            if finished == 3 {
+                break;
+            }
+            world.cluster.members[3].disk.set(|faults| faults.dies_after = Some(write * 3));
+            world.cluster.start(3).await;
+            let now = tip(&world.cluster);
+            world.until("it dies, or gets there", |cluster| {
+                let member = &cluster.members[3];
+                let there = member.client().is_some_and(|client| {
+                    client.finalized_height() > now && client.live().judges_from <= now
+                });
+                member.ended() || there
+            })
+            .await;
+            finished += u64::from(!world.cluster.members[3].ended());
+            world.cluster.crash(3);
+        }
+        assert_eq!(finished, 3, "it never got there");
+        world.restart(3).await;
+        world.caught_up(3).await;
+        world.check_proofs(3).await;
+    });
+}
+
+/// What runs cannot skip blocks: it ends, and a start does.
+#[test]
+fn a_member_cut_off_for_longer_than_the_window_ends_and_joins() {
+    Setup::new(7, on_change).run(async |world| {
+        world.blocks(30).await;
+        world.cluster.partition(&[3]).await;
+        world.blocks(2 * WINDOW).await;
+        world.cluster.heal().await;
+        world.until("it ends", |cluster| cluster.members[3].ended()).await;
+        world.cluster.crash(3);
+        world.restart(3).await;
+        world.caught_up(3).await;
+        assert!(world.client(3).live().voting);
+        world.check_proofs(3).await;
+    });
+}
+
+#[test]
+fn a_member_that_wants_everything_says_that_it_cannot_have_it() {
+    Setup::new(8, on_change).run(async |world| {
+        world.until("all prune", |cluster| lowest_of_all(cluster) > 0).await;
+        world.cluster.wipe(3);
+        world.cluster.members[3].history = History::Full;
+        world.restart(3).await;
+        world.until("it says so", |cluster| {
+            cluster.members[3].client().is_some_and(|client| client.live().unavailable_below.is_some())
+        })
+        .await;
+        assert_eq!(world.client(3).finalized_height(), 0);
+    });
+}
+
+#[test]
+fn with_full_history_a_wiped_member_replays_the_chain_unless_it_keeps_a_window() {
+    Setup { history: History::Full, ..Setup::new(9, on_change) }.run(async |world| {
+        world.blocks(WINDOW + 2 * VALIDITY).await;
+        world.cluster.wipe(3);
+        world.restart(3).await;
+        world.caught_up(3).await;
+        assert_eq!(world.client(3).live().lowest_height, 0);
+        assert!(world.client(3).finalized(1).await.is_ok());
+        world.cluster.wipe(3);
+        world.cluster.members[3].history = History::Window { blocks: WINDOW };
+        world.restart(3).await;
+        world.caught_up(3).await;
+        let live = world.client(3).live();
+        assert!(live.lowest_height > 1, "{live:?}");
+        // A directory that keeps everything goes over to a window.
+        world.cluster.crash(2);
+        world.cluster.members[2].history = History::Window { blocks: WINDOW };
+        world.restart(2).await;
+        world.caught_up(2).await;
+        world.blocks(20).await;
+        assert!(world.client(2).live().lowest_height > 1);
+        world.check_proofs(2).await;
+    });
+}
