@@ -289,7 +289,8 @@ impl Cluster {
             let node = engine::start(machine, config, &mut links).await.expect("the member starts");
             trace.record(Entry::Started { member: index });
             let events = node.client.subscribe();
-            let listener = listen(events, index, witness, contradiction, trace);
+            let before = (node.client.clone(), node.client.finalized_height());
+            let listener = listen(events, before, index, witness, contradiction, trace);
             *heard.lock() = Some(listening.spawn(|_| listener));
             let _ = slot.set(node.client);
             let _ = node.handle.await;
@@ -466,11 +467,24 @@ pub(crate) fn config(
 /// Hears the events of one life until nothing of it is left.
 async fn listen(
     mut events: Receiver<Event>,
+    (client, known): (Client, u64),
     member: usize,
     witness: Arc<Mutex<Witness>>,
     contradiction: Arc<Mutex<Option<String>>>,
     trace: Trace,
 ) {
+    // A node that starts on a slow disk may finalize before anybody can listen.
+    let next = witness.lock().chain.last_key_value().map_or(1, |(height, _)| height + 1);
+    for height in next..=known {
+        // One that joined at a later block, or keeps a window, does not have it.
+        let Ok(block) = client.finalized(height).await else { continue };
+        let heard = witness.lock().missed(&block);
+        if let Err(error) = heard {
+            contradiction.lock().get_or_insert(error);
+        }
+    }
+    // Or something of the process would be left for as long as this listens.
+    drop(client);
     loop {
         let heard = match events.recv().await {
             Ok(event) => witness.lock().hear(member, &event, &trace),

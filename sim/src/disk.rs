@@ -45,9 +45,12 @@ pub enum Unsynced {
 #[derive(Clone)]
 pub struct Disk(Arc<Inner>);
 
+/// Files by name.
+type Partition = BTreeMap<Vec<u8>, Arc<File>>;
+
 struct Inner {
     context: Context,
-    files: Mutex<BTreeMap<String, BTreeMap<Vec<u8>, Arc<File>>>>,
+    files: Mutex<BTreeMap<String, Partition>>,
     faults: Mutex<Faults>,
 }
 
@@ -135,7 +138,7 @@ impl Content {
                 for change in &self.unsynced {
                     match change {
                         Change::Synced { at, bytes } => put(&mut content, *at, bytes.as_ref()),
-                        Change::Resize(len) if rng.next_u64() % 2 == 0 => content.resize(*len, 0),
+                        Change::Resize(len) if rng.next_u64().is_multiple_of(2) => content.resize(*len, 0),
                         Change::Resize(_) => {}
                         Change::Write { at, bytes } => {
                             let kept = match rng.next_u64() % 3 {
@@ -293,7 +296,7 @@ impl Disk {
             }
         };
         if dies {
-            if self.0.context.child("crash").next_u64() % 2 == 0 {
+            if self.0.context.child("crash").next_u64().is_multiple_of(2) {
                 apply();
             }
             life.excuse();

@@ -234,7 +234,7 @@ async fn simulate(
 /// The load and the faults, from the start to `run_ms`.
 async fn drive(cluster: &mut Cluster, scenario: &Scenario, load: &mut Load, violations: &mut Vec<String>) {
     let mut events = scenario.events.iter().peekable();
-    let (mut highest, mut highest_ms) = (0, 0);
+    let (mut highest, mut highest_ms, mut stalled) = (0, 0, false);
     while cluster.trace.now_ms() < scenario.run_ms {
         cluster.reap();
         let now = cluster.trace.now_ms();
@@ -247,10 +247,11 @@ async fn drive(cluster: &mut Cluster, scenario: &Scenario, load: &mut Load, viol
         if height > highest {
             (highest, highest_ms) = (height, cluster.trace.now_ms());
         }
-        let stalled_ms = cluster.trace.now_ms() - highest_ms;
-        if scenario.stall_max_ms.is_some_and(|max| stalled_ms > max) {
-            violations.push(format!("no new block for {stalled_ms} ms after block {highest}"));
-            highest_ms = u64::MAX.min(cluster.trace.now_ms() + scenario.run_ms);
+        let quiet_ms = cluster.trace.now_ms() - highest_ms;
+        // Told once: the rest of the run is no other failure.
+        if !stalled && scenario.stall_max_ms.is_some_and(|max| quiet_ms > max) {
+            stalled = true;
+            violations.push(format!("no new block for {quiet_ms} ms after block {highest}"));
         }
     }
     cluster.reap();

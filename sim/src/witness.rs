@@ -77,6 +77,14 @@ impl Witness {
         if rung == Rung::Finalized { self.finalized(block) } else { Ok(()) }
     }
 
+    /// Takes a block that became final before anybody listened.
+    pub fn missed(&mut self, block: &Digested<Block>) -> Result<(), String> {
+        let (last, timestamp_ms) = (self.last_finalized.take(), std::mem::take(&mut self.last_timestamp_ms));
+        let taken = self.finalized(block);
+        (self.last_finalized, self.last_timestamp_ms) = (last, timestamp_ms);
+        taken
+    }
+
     fn finalized(&mut self, block: &Digested<Block>) -> Result<(), String> {
         let header = block.inner().header();
         let height = header.height;

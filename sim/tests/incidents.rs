@@ -17,7 +17,7 @@ fn each_in_turn(
     end: fn(usize) -> Action,
 ) -> Vec<(u64, Action)> {
     (0..4)
-        .zip((from_ms..).step_by(2 * usize::try_from(lasts_ms).unwrap()))
+        .zip((from_ms..).step_by(2 * usize::try_from(lasts_ms).expect("short")))
         .flat_map(|(member, at_ms)| [(at_ms, begin(member)), (at_ms + lasts_ms, end(member))])
         .collect()
 }
@@ -221,11 +221,11 @@ fn a_leader_without_a_share() {
 
 /// Left Curve, CometBFT: catching up was slower than the chain.
 #[test]
-fn away_for_hundreds_of_blocks() {
+fn away_for_over_a_hundred_blocks() {
     let report = ran(&Scenario {
-        name: "away_for_hundreds_of_blocks",
+        name: "away_for_over_a_hundred_blocks",
         seed: 112,
-        chain: Chain { epoch_blocks: 100, ..Chain::default() },
+        chain: Chain { epoch_blocks: 60, ..Chain::default() },
         rate: Rate { every_ms: 100, batch: 1, ..Rate::default() },
         events: vec![(300, Action::Crash(3)), (20_000, Action::Restart(3))],
         run_ms: 21_000,

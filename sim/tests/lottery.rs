@@ -22,7 +22,7 @@ async fn blocks(cluster: &Cluster) -> Vec<Block> {
 }
 
 fn identities(cluster: &Cluster) -> Vec<PublicKey> {
-    cluster.genesis.members.iter().map(|member| member.identity().unwrap()).collect()
+    cluster.genesis.members.iter().map(|member| member.identity().expect("checked")).collect()
 }
 
 fn state(block: &Block) -> &baton_types::lottery::Lottery {
@@ -41,15 +41,16 @@ fn drawn_members_build_the_blocks() {
         let blocks = blocks(cluster).await;
         let foreign = blocks.iter().filter(|block| block.header().author != block.header().committer).count();
         // Three in four, as drawn.
-        assert!(foreign * 2 > blocks.len(), "{foreign} of {} blocks are not the committer's own", blocks.len());
+        assert!(
+            foreign * 2 > blocks.len(),
+            "{foreign} of {} blocks are not the committer's own",
+            blocks.len()
+        );
         for member in identities(cluster) {
             let built = blocks.iter().filter(|block| block.header().author == member).count();
             assert!(built * 10 > blocks.len(), "{member} built {built} of {}", blocks.len());
         }
-        let lost: u64 = blocks
-            .iter()
-            .map(|block| block.header().view - block.header().parent_view - 1)
-            .sum();
+        let lost: u64 = blocks.iter().map(|block| block.header().view - block.header().parent_view - 1).sum();
         assert!(lost * 10 < blocks.len() as u64, "{lost} views without a block beside {}", blocks.len());
     });
 }

@@ -14,14 +14,14 @@ fn liars(liars: usize) -> Scenario {
     }
 }
 
-/// Disks that say they synced and did not, and then a power failure: final blocks are replaced by
-/// others, and members vote twice in one view.
+/// Disks that say they synced and did not, and then a power failure: members forget what they
+/// voted for, and two blocks of one view get certificates.
 #[test]
 fn lost_writes_are_noticed() {
     let Outcome { report, trace } = outcome(&liars(4));
     let found = |what: &str| report.violations.iter().any(|violation| violation.contains(what));
-    assert!(found("finalized two blocks at height"), "{:#?}", report.violations);
-    assert!(found("votes for two blocks"), "{:#?}", report.violations);
+    assert!(found("two blocks of view"), "{:#?}", report.violations);
+    assert!(found("vote after a finalize vote"), "{:#?}", report.violations);
     let trace = render(&trace);
     for told in
         ["FAULT LyingDisk(0)", "FAULT CrashAll", "member 3 ended: crashed", "VIOLATION member 0 contradicts"]

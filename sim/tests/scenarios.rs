@@ -3,9 +3,9 @@
 use baton_consensus::LogRules;
 use baton_sim::{
     Action, Scenario,
-    scenario::Chain,
     cluster::{Cluster, LinkSpec},
     run_twice, run_with,
+    scenario::Chain,
 };
 use baton_types::{
     Genesis, Payload, Sharing, domain,

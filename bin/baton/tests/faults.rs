@@ -48,7 +48,11 @@ fn kills_and_pauses_under_load_lose_nothing() {
     assert!(accepted.len() > 2_000, "{} accepted: hardly a load", accepted.len());
     load::check(&cluster, &accepted);
     for node in &cluster.nodes {
-        assert_eq!(node.metric("network_tracker_directory_blocked"), 0, "a correct member was taken for a liar");
+        assert_eq!(
+            node.metric("network_tracker_directory_blocked"),
+            0,
+            "a correct member was taken for a liar"
+        );
     }
     cluster.nodes.iter_mut().for_each(|node| node.stop());
 }

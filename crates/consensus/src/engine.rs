@@ -21,7 +21,7 @@ use crate::{
 };
 use baton_execution::{Rules, pool::Limits};
 use baton_types::{
-    Block, Digest, Genesis, MEMBERS_MAX, PrivateKey, PublicKey, Scheme, block::payload_cfg, domain,
+    Block, Digest, Epoch, Genesis, MEMBERS_MAX, PrivateKey, PublicKey, Scheme, block::payload_cfg, domain,
     faults_tolerated, quorum,
 };
 use commonware_broadcast::buffered;
@@ -368,7 +368,7 @@ pub async fn start<E: Runtime, N: Network>(
             (opening.open(Start::Floor(joined.sync.floor.clone())).await?.0, None)
         }
     };
-    let Opened { marshal_actor, marshal, section, .. } = opened;
+    let Opened { marshal_actor, marshal, section, processed } = opened;
     sync.attach(sync::Source { marshal: marshal.clone(), shared: shared.clone() }).await;
     let state_sync = state_sync_plan(&context, &prefix, history, floor).await;
     // The block that says who holds the key in the epoch of the floor is not here.
@@ -384,7 +384,8 @@ pub async fn start<E: Runtime, N: Network>(
             .collect::<Result<_, String>>()
             .map_err(StartError::Genesis)?,
     );
-    let secrets = Secrets::open(context.child("secrets"), &prefix, first_share.clone()).await;
+    let epoch = Epoch::new(processed.unwrap_or(0) / epoch_blocks);
+    let secrets = Secrets::open(context.child("secrets"), &prefix, first_share.clone(), epoch).await;
     let share_imported = first_share.is_some_and(|share| secrets.imported(&share));
     let (reshare_actor, reshare_mailbox): (_, ReshareMailbox) = reshare::Actor::new(
         context.child("reshare"),

@@ -14,8 +14,7 @@
 //!
 //! Commonware is hidden behind this crate: its type towers are named once, in [`aliases`].
 //! Everything that touches time, randomness, disk and network goes through the runtime, so that the
-//! simulator runs these very nodes. Deliberately absent: execution, settlement, and any choice of
-//! leader beyond the library's lotteries.
+//! simulator runs these very nodes. Deliberately absent: execution and settlement.
 
 pub mod aliases;
 mod application;
@@ -38,3 +37,9 @@ pub use client::Client;
 pub use engine::{Config, Node, start};
 pub use epochs::{LogRefused, LogRules};
 pub use storage::{History, HistoryError};
+
+/// Decoders of what peers and the disk hand to this crate, for whoever throws bytes at them.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::mempool::wire::{Batch, Message};
+}

@@ -185,5 +185,9 @@ pub fn child(parent: &Block, segments: Vec<Segment>) -> Block {
         .collect();
     merkle::advance_heads(&mut heads, height, ids.iter().map(|(rollup, ids)| (*rollup, &ids[..])));
     let peaks = parent.history_after().unwrap().peaks;
-    Block::seal(header(height, parent.digest()), Body { segments, heads, peaks, payload: None, lottery: None }, None)
+    Block::seal(
+        header(height, parent.digest()),
+        Body { segments, heads, peaks, payload: None, lottery: None },
+        None,
+    )
 }

@@ -179,8 +179,9 @@ pub fn deal(members: &[PrivateKey], rng: &mut impl CryptoRng) -> (Sharing, Vec<M
     let identities: Vec<PublicKey> = members.iter().map(PrivateKey::public_key).collect();
     assert!(identities.is_sorted_by(|a, b| a < b), "members stand in ascending order of identity");
     let players = Set::from_iter_dedup(identities.iter().cloned());
-    let (sharing, shares) = feldman_desmedt::deal::<MinSig, _, N3f1>(&mut *rng, Mode::NonZeroCounter, players)
-        .expect("at least one member, each once");
+    let (sharing, shares) =
+        feldman_desmedt::deal::<MinSig, _, N3f1>(&mut *rng, Mode::NonZeroCounter, players)
+            .expect("at least one member, each once");
     let keys: Vec<_> = members
         .iter()
         .zip(&identities)

@@ -96,6 +96,11 @@ fn check_same_chain(dir: &Path, genesis: &Genesis) -> Result<()> {
     let chain = baton_types::hex::encode(&genesis.digest());
     match fs::read_to_string(&path) {
         Ok(known) if known.trim() == chain => Ok(()),
+        Ok(known) if baton_types::hex::decode_array::<32>(known.trim()).is_err() => bail!(
+            "{} is damaged: expected 0x and 64 hex digits. If this directory is of the chain {chain}, write that \
+             into it",
+            path.display()
+        ),
         Ok(known) => bail!(
             "{} holds the chain {}, but the genesis is of chain {chain}; use that chain's genesis or another data_dir",
             dir.display(),

@@ -4,9 +4,7 @@ use crate::links::{Links, Peers};
 use baton_consensus::network::{Channel, Network};
 use baton_types::PublicKey;
 use commonware_actor::{Feedback, Unreliable};
-use commonware_p2p::{
-    CheckedSender, LimitedSender, Message, Receiver as _, Recipients, Sender as _, simulated::Error,
-};
+use commonware_p2p::{CheckedSender, LimitedSender, Message, Recipients, Sender as _, simulated::Error};
 use commonware_runtime::{IoBuf, IoBufs};
 use commonware_utils::{channel::mpsc, sync::Mutex};
 use std::{collections::BTreeMap, fmt, num::NonZeroUsize, sync::Arc, time::SystemTime};

@@ -98,7 +98,7 @@ impl Forger {
     }
 
     /// What to send in place of an own block, if there is something.
-    fn forge(&mut self, block: &Block) -> Option<(Parts, Vec<(Vec<PublicKey>, Block)>)> {
+    fn forge(&mut self, block: &Block) -> Option<(Parts, Bodies)> {
         let parent = self.blocks.get(&block.header().parent)?.clone();
         // The last block of an epoch is derived, not made.
         if block.body().payload.is_some() {
@@ -207,6 +207,9 @@ impl Conduct for Forger {
     }
 }
 
+/// Which body goes to whom.
+type Bodies = Vec<(Vec<PublicKey>, Block)>;
+
 /// A good block to be spoilt.
 struct Draft {
     header: Header,
@@ -252,7 +255,7 @@ impl Draft {
 type Breach = fn(&mut Draft) -> Option<()>;
 
 /// By the reason that voters must give.
-pub const BREACHES: &[(&str, Breach)] = &[
+const BREACHES: &[(&str, Breach)] = &[
     ("chain", |draft| {
         draft.header.chain = draft.header.parent;
         Some(())
@@ -335,7 +338,8 @@ pub const BREACHES: &[(&str, Breach)] = &[
         Some(())
     }),
     ("repeated", |draft| {
-        let (rollup, past) = draft.past.clone().filter(|(_, past)| past.valid_until >= draft.header.height)?;
+        let (rollup, past) =
+            draft.past.clone().filter(|(_, past)| past.valid_until >= draft.header.height)?;
         draft.one(rollup.0, vec![past]);
         Some(())
     }),

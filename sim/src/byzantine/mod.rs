@@ -35,7 +35,7 @@ use crate::{
 use baton_consensus::{History, engine, network::Channel};
 use baton_node::keys::MemberKeys;
 use baton_types::{BlockLimits, Digest, Genesis, PrivateKey, PublicKey, Scheme, domain};
-use commonware_cryptography::{Digestible as _, Signer as _};
+use commonware_cryptography::Signer as _;
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic::Context};
 use commonware_utils::sync::Mutex;
 use ends::{Conduct, Post};
@@ -232,23 +232,22 @@ impl Seat<'_> {
             let life = Arc::new(Life::default());
             let machine = Machine::new(context, life.clone(), disk, Arc::default());
             let keys = &self.keys[self.index];
-            let config =
-                config(self.genesis, keys, true, self.index, machine.child("clock"), History::Full);
+            let config = config(self.genesis, keys, true, self.index, machine.child("clock"), History::Full);
             let (trace, index) = (self.trace.clone(), self.index);
             // Tasks go on without their handles.
-            let _ = machine.spawn(move |machine| async move {
+            drop(machine.spawn(move |machine| async move {
                 let node = engine::start(machine, config, &mut ends).await.expect("the member starts");
                 trace.record(Entry::Started { member: index });
                 let _ = node.handle.await;
                 let cause = "a part of the hostile node has ended".to_owned();
                 trace.record(Entry::Ended { member: index, cause });
-            });
-            let _ = acting.spawn(move |context| async move {
+            }));
+            drop(acting.spawn(move |context| async move {
                 loop {
                     context.sleep(Duration::from_millis(TICK_MS)).await;
                     post.tick();
                 }
-            });
+            }));
         }
         self.forgive();
         deeds
@@ -257,7 +256,7 @@ impl Seat<'_> {
     /// Lifts the blocks on this member time and again.
     fn forgive(&self) {
         let (oracle, me) = (self.oracle.clone(), self.identity(self.index));
-        let _ = self.context.child("forgive").spawn(move |context| async move {
+        drop(self.context.child("forgive").spawn(move |context| async move {
             loop {
                 context.sleep(Duration::from_millis(FORGIVEN_MS)).await;
                 let Ok(blocked) = oracle.blocked().await else { return };
@@ -265,7 +264,7 @@ impl Seat<'_> {
                     let _ = oracle.unblock(from, to).await;
                 }
             }
-        });
+        }));
     }
 }
 

@@ -7,12 +7,12 @@ use super::{
 };
 use baton_consensus::network::Channel;
 use baton_execution::pool::Unit;
-use baton_types::{Digest, Height, PublicKey, Round, RollupId, Transaction, View};
+use baton_types::{Digest, Height, PublicKey, RollupId, Round, Transaction, View};
+use commonware_codec::RangeCfg;
 use commonware_codec::{Decode as _, Encode as _, varint::UInt};
 use commonware_consensus::{marshal::resolver::handler::Key, types::Epoch};
 use commonware_p2p::utils::mux;
 use commonware_runtime::IoBuf;
-use commonware_codec::RangeCfg;
 use rand::{Rng as _, RngExt as _};
 use std::collections::VecDeque;
 
@@ -146,7 +146,8 @@ impl Conduct for Stale {
         let muxed = !matches!(channel, Channel::Blocks | Channel::Mempool | Channel::Backfill);
         let mut mail = Mail { channel, to: self.player.others.clone(), bytes };
         self.player.deeds.did("stale message");
-        if muxed && self.player.rng.random_range(0..4) == 0
+        if muxed
+            && self.player.rng.random_range(0..4) == 0
             && let Ok((_, inner)) = mux::parse(mail.bytes.clone())
         {
             let epoch = self.player.rng.next_u64() >> self.player.rng.random_range(0..64);

@@ -36,7 +36,7 @@ pub async fn lines(
         lines[0].insert(channel, (sender.clone(), Inbox::Half(left_inbox)));
         lines[1].insert(channel, (sender, Inbox::Half(right_inbox)));
         let (sides, fellows) = (sides.clone(), fellows.clone());
-        let _ = context.child("twin").spawn(move |_| async move {
+        drop(context.child("twin").spawn(move |_| async move {
             while let Ok((from, bytes)) = receiver.recv().await {
                 let (half, bytes) = if fellows.contains(&from) {
                     (usize::from(bytes.as_ref()[0]), bytes.slice(1..))
@@ -45,7 +45,7 @@ pub async fn lines(
                 };
                 let _ = if half == 0 { left.send((from, bytes)) } else { right.send((from, bytes)) };
             }
-        });
+        }));
     }
     lines
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Which internal packages a package may name. A new arrow is a design decision.
-const ARROWS: [(&str, &[&str]); 9] = [
+const ARROWS: [(&str, &[&str]); 11] = [
     ("baton-types", &[]),
     ("baton-vrf", &[]),
     ("baton-execution", &["baton-types"]),
@@ -15,6 +15,8 @@ const ARROWS: [(&str, &[&str]); 9] = [
     ("baton-node", &["baton-types", "baton-vrf", "baton-execution", "baton-consensus", "baton-rpc"]),
     ("baton", &["baton-types", "baton-vrf", "baton-node"]),
     ("baton-sim", &["baton-types", "baton-execution", "baton-consensus", "baton-node"]),
+    ("baton-model", &[]),
+    ("baton-fuzz", &["baton-types", "baton-execution", "baton-consensus", "baton-rpc", "baton-node"]),
     ("xtask", &[]),
 ];
 

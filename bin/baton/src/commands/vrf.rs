@@ -335,7 +335,7 @@ fn median<T>(runs: u16, mut work: impl FnMut() -> eyre::Result<T>) -> eyre::Resu
     let mut timed = || {
         let start = Instant::now();
         let result = work()?;
-        eyre::Ok((start.elapsed(), result))
+        Ok::<_, eyre::Report>((start.elapsed(), result))
     };
     let (time, mut last) = timed()?;
     let mut times = vec![time];

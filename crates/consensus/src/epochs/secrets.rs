@@ -21,6 +21,9 @@ use tracing::error;
 type Key = FixedBytes<41>;
 type Store<E> = Metadata<E, Key, Vec<u8>>;
 
+/// How far from the epoch of the last block that was processed there may be a vote journal: the engine is
+/// ahead of it by one at most, and journals two epochs old are removed.
+const EPOCHS_VOTED: u64 = 2;
 /// Largest secret: a share is 36 bytes, a dealing a little more.
 const SECRET_BYTES_MAX: usize = 1_024;
 
@@ -46,13 +49,22 @@ async fn open_store<E: Runtime>(context: E, partition: String) -> Store<E> {
     Metadata::init(context, config).await.expect("the secrets on disk are readable")
 }
 
+/// Removes vote journals: a voter without a share does not take votes of its own for its own.
+async fn forget_votes<E: Runtime>(context: &E, prefix: &str, epoch: Epoch) {
+    for epoch in epoch.get().saturating_sub(EPOCHS_VOTED)..=epoch.get() + EPOCHS_VOTED {
+        // There is one where this node has voted.
+        let _ = context.remove(&format!("{prefix}-orchestrator_consensus_{epoch}"), None).await;
+    }
+}
+
 pub struct Secrets<E: Runtime> {
     store: Option<Store<E>>,
 }
 
 impl<E: Runtime> Secrets<E> {
-    /// Opens the store. `first_share` is imported only into a data directory that never signed.
-    pub async fn open(context: E, prefix: &str, first_share: Option<Share>) -> Self {
+    /// Opens the store of a node that stands in `epoch`. `first_share` is imported only into a data directory
+    /// that never signed.
+    pub async fn open(context: E, prefix: &str, first_share: Option<Share>, epoch: Epoch) -> Self {
         let mut store = open_store(context.child("secrets"), format!("{prefix}-secrets")).await;
         let votes = open_store(context.child("votes_marker"), format!("{prefix}-orchestrator-marker")).await;
         let marker = key(Kind::Marker, Epoch::zero(), &[]);
@@ -81,6 +93,9 @@ impl<E: Runtime> Secrets<E> {
                 store.clear();
                 store = store.put_sync(marker, fresh).await.expect("the disk takes writes");
             }
+        }
+        if !store.keys().any(|key| key.as_ref()[0] == Kind::Share as u8) {
+            forget_votes(&context, prefix, epoch).await;
         }
         Self { store: Some(store) }
     }

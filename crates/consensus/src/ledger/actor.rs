@@ -96,10 +96,10 @@ impl<E: Runtime> Actor<E> {
     /// Opens history and index, and brings them and the ids in memory up to what marshal has processed.
     pub async fn open(context: E, config: Config, shared: Arc<Shared>, marshal: Marshal) -> Self {
         let Config { prefix, page_cache, keep, lowest } = config;
-        // A window needs smaller files, which are removed whole.
         let (name, items_per_blob) = match keep {
             None => ("history", NZU64!(1 << 20)),
-            Some(_) => ("history-window", NZU64!(1 << 14)),
+            // Files are removed whole; one for about as many headers as a section has blocks.
+            Some(keep) => ("history-window", keep.section.saturating_mul(NZU64!(2))),
         };
         if keep.is_some() {
             for part in ["nodes-blobs", "nodes-metadata", "pins"] {
@@ -116,7 +116,8 @@ impl<E: Runtime> Actor<E> {
             strategy: Sequential,
             page_cache,
         };
-        let history = History::init(context.child("history"), &merkle::hasher(), history_config.clone()).await;
+        let history =
+            History::init(context.child("history"), &merkle::hasher(), history_config.clone()).await;
         let merged_blocks_max = keep.map_or(u64::MAX, |keep| keep.blocks / 2);
         let index = Index::open(context.child("index"), format!("{prefix}-index"), merged_blocks_max).await;
         let history = match history {

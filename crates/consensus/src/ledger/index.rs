@@ -177,7 +177,15 @@ impl<E: Runtime> Index<E> {
             next = run.name.to + 1;
             kept.push(run);
         }
-        Self { context, partition, runs: kept, memory: Vec::new(), memory_from: next, next, merged_blocks_max }
+        Self {
+            context,
+            partition,
+            runs: kept,
+            memory: Vec::new(),
+            memory_from: next,
+            next,
+            merged_blocks_max,
+        }
     }
 
     /// The first height that is indexed, or will be.

@@ -19,6 +19,7 @@ pub fn message_bytes_max() -> usize {
     rest + designation.max(PROOF_BYTES_MAX)
 }
 
+#[allow(clippy::large_enum_variant, reason = "short-lived, and one in most views is a designation")]
 pub enum Message {
     /// The sender's evidence for a view of its own.
     Reveal { round: Round, evidence: Bytes },
@@ -135,6 +136,7 @@ impl Read for Message {
 }
 
 /// What the node's own parts want of the actor.
+#[allow(clippy::large_enum_variant, reason = "short-lived, and one in most views is a designation")]
 pub enum Order {
     /// A view has ended, with a notarized block or without.
     Passed { round: Round, digest: Option<Digest> },

@@ -1,8 +1,6 @@
 use crate::aliases::Runtime;
 use baton_types::receipt::Reason;
-use commonware_runtime::telemetry::metrics::{
-    Counter, CounterFamily, EncodeLabelSet, MetricsExt as _,
-};
+use commonware_runtime::telemetry::metrics::{Counter, CounterFamily, EncodeLabelSet, MetricsExt as _};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Label {

@@ -25,7 +25,7 @@ mod journal;
 mod metrics;
 #[cfg(test)]
 mod tests;
-mod wire;
+pub(crate) mod wire;
 
 pub use actor::{Actor, Config};
 

@@ -171,7 +171,9 @@ impl Node {
         let limits = self.dealt.genesis.limits();
         let sent = self.sent.lock();
         sent.iter()
-            .map(|(to, bytes)| (to.clone(), Message::decode_cfg(bytes.clone(), &limits).expect("well formed")))
+            .map(|(to, bytes)| {
+                (to.clone(), Message::decode_cfg(bytes.clone(), &limits).expect("well formed"))
+            })
             .collect()
     }
 

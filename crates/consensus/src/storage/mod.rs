@@ -108,9 +108,13 @@ impl<E: Runtime> Archives<E> {
     pub async fn open(context: &E, config: &Config) -> Result<Self, HistoryError> {
         let partition = format!("{}-window", config.prefix);
         let History::Window { blocks } = config.history else {
-            let is_window = exists(context, &partition).await
-                && section_of(&marker(context, partition).await).is_some();
-            return if is_window { Err(HistoryError::Cut) } else { Ok(Self::open_full(context, config).await) };
+            let is_window =
+                exists(context, &partition).await && section_of(&marker(context, partition).await).is_some();
+            return if is_window {
+                Err(HistoryError::Cut)
+            } else {
+                Ok(Self::open_full(context, config).await)
+            };
         };
         let marker = marker(context, partition).await;
         let section = match section_of(&marker) {
@@ -159,7 +163,8 @@ impl<E: Runtime> Archives<E> {
             if let Some(block) = full.blocks.read(Identifier::Index(height)).await.expect(READABLE) {
                 blocks = blocks.insert(height, block.digest(), &block).await.expect(WRITABLE);
             }
-            if let Some(finalization) = full.finalizations.read(Identifier::Index(height)).await.expect(READABLE)
+            if let Some(finalization) =
+                full.finalizations.read(Identifier::Index(height)).await.expect(READABLE)
             {
                 let digest = finalization.proposal.payload;
                 finalizations = finalizations.insert(height, digest, &finalization).await.expect(WRITABLE);
@@ -188,7 +193,9 @@ impl Config {
     }
 
     async fn remove<E: Runtime>(&self, context: &E, parts: &[&str]) {
-        for part in parts.iter().flat_map(|part| [self.part("finalizations", part), self.part("blocks", part)]) {
+        for part in
+            parts.iter().flat_map(|part| [self.part("finalizations", part), self.part("blocks", part)])
+        {
             if exists(context, &part).await {
                 context.remove(&part, None).await.expect(WRITABLE);
             }

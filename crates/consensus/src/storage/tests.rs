@@ -10,11 +10,7 @@ fn config(dealt: &Dealt, history: History) -> Config {
     Config { prefix: "node".to_owned(), history, limits: dealt.genesis.limits(), page_cache }
 }
 
-async fn open(
-    context: &Context,
-    dealt: &Dealt,
-    history: History,
-) -> Result<Archives<Context>, HistoryError> {
+async fn open(context: &Context, dealt: &Dealt, history: History) -> Result<Archives<Context>, HistoryError> {
     Archives::open(context, &config(dealt, history)).await
 }
 
@@ -59,7 +55,8 @@ fn sections_below_a_window_are_removed_and_their_size_stays() {
         assert_eq!(section.get(), 32);
         add(archives, &dealt, 1, 200).await;
         // A longer window keeps its sections.
-        let archives = open(&context.child("second"), &dealt, History::Window { blocks: 5_120 }).await.unwrap();
+        let archives =
+            open(&context.child("second"), &dealt, History::Window { blocks: 5_120 }).await.unwrap();
         assert_eq!(archives.section, Some(section));
         let blocks = archives.blocks.prune(commonware_consensus::types::Height::new(100)).await.unwrap();
         blocks.sync().await.unwrap();
@@ -102,7 +99,8 @@ fn a_copy_that_was_cut_short_begins_anew_or_not_at_all() {
         let archives = open(&context.child("second"), &dealt, History::Full).await.unwrap();
         assert_eq!(heights(&archives).await, [(1, 50)]);
         drop(archives);
-        let archives = open(&context.child("third"), &dealt, History::Window { blocks: 1_024 }).await.unwrap();
+        let archives =
+            open(&context.child("third"), &dealt, History::Window { blocks: 1_024 }).await.unwrap();
         assert_eq!(archives.section, Some(NZU64!(64)));
         assert_eq!(heights(&archives).await, [(1, 50)]);
     });

@@ -92,9 +92,17 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<Public
 
 enum Asking {
     Nothing,
-    Offers { next: u64, offers: BTreeMap<PublicKey, Offer>, reply: oneshot::Sender<Vec<Offer>> },
+    Offers {
+        next: u64,
+        offers: BTreeMap<PublicKey, Offer>,
+        reply: oneshot::Sender<Vec<Offer>>,
+    },
     /// One member after the other: the answer may be a large block.
-    Epoch { epoch: Epoch, turn: usize, reply: oneshot::Sender<EpochInfo> },
+    Epoch {
+        epoch: Epoch,
+        turn: usize,
+        reply: oneshot::Sender<EpochInfo>,
+    },
 }
 
 impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> Actor<E, S, B> {

@@ -63,7 +63,8 @@ impl World {
     /// Signed by all members for this digest at this place.
     fn certificate(&self, epoch: u64, view: u64, payload: Digest) -> Finalization {
         let genesis = &self.dealt.genesis;
-        let (members, sharing) = (genesis.identities().expect("checked"), genesis.sharing().expect("checked"));
+        let (members, sharing) =
+            (genesis.identities().expect("checked"), genesis.sharing().expect("checked"));
         let namespace = domain::consensus(&self.chain);
         let schemes: Vec<_> = self
             .dealt
@@ -72,13 +73,16 @@ impl World {
             .map(PrivateKey::public_key)
             .map(|key| {
                 let share = self.dealt.shares.get_value(&key).expect("every member has one").clone();
-                Scheme::signer(&namespace, members.clone(), sharing.public().clone(), share).expect("its share")
+                Scheme::signer(&namespace, members.clone(), sharing.public().clone(), share)
+                    .expect("its share")
             })
             .collect();
         let round = Round::new(Epoch::new(epoch), View::new(view));
         let proposal = Proposal::new(round, View::zero(), payload);
-        let votes: Vec<_> =
-            schemes.iter().map(|scheme| Finalize::sign(scheme, proposal.clone()).expect("it signs")).collect();
+        let votes: Vec<_> = schemes
+            .iter()
+            .map(|scheme| Finalize::sign(scheme, proposal.clone()).expect("it signs"))
+            .collect();
         Finalization::from_finalizes(&schemes[0], non_empty![@votes.iter()], &Sequential).expect("a quorum")
     }
 
@@ -108,10 +112,7 @@ fn limits(world: &World) -> BlockLimits {
 #[test]
 fn messages_survive_the_wire() {
     let world = World::new();
-    let offers = [
-        Offer { lowest: 0, floor: None },
-        Offer { lowest: 7, floor: Some(world.floor(90)) },
-    ];
+    let offers = [Offer { lowest: 0, floor: None }, Offer { lowest: 7, floor: Some(world.floor(90)) }];
     let messages = [
         Message::Ask,
         Message::AskEpoch(Epoch::new(u64::MAX)),
@@ -182,7 +183,7 @@ fn only_the_end_of_the_epoch_before_says_who_holds_the_key() {
 /// Answers every survey with `offers`, or not at all.
 fn answering(context: &deterministic::Context, offers: Option<Vec<Offer>>, info: EpochInfo) -> Mailbox {
     let (sender, mut requests) = mpsc::channel(4);
-    let _ = context.child("answers").spawn(move |_| async move {
+    drop(context.child("answers").spawn(move |_| async move {
         let mut unanswered = Vec::new();
         while let Some(request) = requests.recv().await {
             match (request, &offers) {
@@ -194,7 +195,7 @@ fn answering(context: &deterministic::Context, offers: Option<Vec<Offer>>, info:
                 (Request::Attach(_), _) => {}
             }
         }
-    });
+    }));
     Mailbox(sender)
 }
 

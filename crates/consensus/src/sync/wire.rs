@@ -13,6 +13,7 @@ use std::sync::Arc;
 use thiserror::Error as ThisError;
 
 #[derive(Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "a few in the life of a node")]
 pub enum Message {
     /// Where could I join?
     Ask,

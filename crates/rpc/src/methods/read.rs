@@ -17,7 +17,8 @@ use baton_types::{
     receipt::{Reason, Refusal},
 };
 
-pub(crate) fn parse_id(text: &str) -> Result<TxId, Refusal> {
+#[doc(hidden)]
+pub fn parse_id(text: &str) -> Result<TxId, Refusal> {
     hex::decode_array(text)
         .map(TxId)
         .map_err(|error| Refusal::new(Reason::BadRequest, format!("id: {error}")))
@@ -38,7 +39,8 @@ pub async fn block(api: Api, _: Caller, params: BlockParams) -> Result<BlockView
     Ok(views::block(&api.chain, &found, params.payloads))
 }
 
-fn block_id(block: &BlockRef) -> Result<BlockId, Refusal> {
+#[doc(hidden)]
+pub fn block_id(block: &BlockRef) -> Result<BlockId, Refusal> {
     match block {
         BlockRef::Height(height) => Ok(BlockId::Height(*height)),
         BlockRef::Text(text) if text == "latest" => Ok(BlockId::Latest),

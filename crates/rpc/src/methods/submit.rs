@@ -129,7 +129,8 @@ fn latest(api: &Api) -> u64 {
     api.client.finalized_height().saturating_add(api.chain.genesis.validity_blocks_max)
 }
 
-fn unit(chain: &Chain, submission: Submission, latest: u64) -> Result<Unit, Refusal> {
+#[doc(hidden)]
+pub fn unit(chain: &Chain, submission: Submission, latest: u64) -> Result<Unit, Refusal> {
     let rollup = chain.rollup(&submission.rollup)?.id();
     let fee_hint = submission.fee_hint.as_deref().map_or(Ok(0), fee_hint)?;
     let transaction = Transaction {
@@ -150,7 +151,8 @@ fn fee_hint(text: &str) -> Result<u64, Refusal> {
 }
 
 /// The bundle, whose legs stand in block order, and where each leg of the request stands in it.
-fn bundle(
+#[doc(hidden)]
+pub fn bundle(
     chain: &Chain,
     legs: Vec<LegSubmission>,
     valid_until: u64,

@@ -147,10 +147,10 @@ fn unsound_commitments_are_refused() {
     stranger.holders[2].0 = 7;
     check(&[stranger], Unsound::Member(7));
     let known = state.clone().after(&rules, &header, std::slice::from_ref(&good)).unwrap();
-    assert_eq!(rules.check_held(&known, &header, &[good.clone()]), Err(Unsound::Repeated(2)));
+    assert_eq!(rules.check_held(&known, &header, std::slice::from_ref(&good)), Err(Unsound::Repeated(2)));
     let close = rules.close(0);
     let at = |height| Header { height, ..header.clone() };
-    assert_eq!(rules.check_held(&state, &at(close), &[good.clone()]), Ok(()));
+    assert_eq!(rules.check_held(&state, &at(close), std::slice::from_ref(&good)), Ok(()));
     assert_eq!(rules.check_held(&state, &at(close + 1), &[good]), Err(Unsound::Closed { close }));
     assert!(close < EPOCH_BLOCKS - 2, "the last block's seed is still unknown");
 }

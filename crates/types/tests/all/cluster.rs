@@ -200,8 +200,13 @@ impl Chain {
     pub fn extend(&mut self, author: &PrivateKey, epoch: u64, segments: Vec<baton_types::Segment>) -> &Block {
         let parent = self.tip();
         let history = parent.history_after().unwrap();
-        let body =
-            Body { heads: heads_after(parent, &segments), segments, peaks: history.peaks, payload: None, lottery: None };
+        let body = Body {
+            heads: heads_after(parent, &segments),
+            segments,
+            peaks: history.peaks,
+            payload: None,
+            lottery: None,
+        };
         let same_epoch = parent.header().epoch == epoch;
         let header = Header {
             epoch,

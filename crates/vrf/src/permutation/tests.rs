@@ -21,8 +21,7 @@ fn steps_make_the_permutation() {
     assert_eq!((FULL_ROUNDS, PARTIAL_ROUNDS), (8, 20), "the suite's name says so");
 }
 
-/// Known answer from the reference that the library's own tests use would bind only the library; this
-/// binds the functions built on it to each other.
+/// No function of the construction gives what another does.
 #[test]
 fn functions_of_one_input_differ() {
     let input = Words::hash(b"test", &[]);

@@ -32,7 +32,10 @@ fn spoil(rng: &mut StdRng, bytes: &mut Vec<u8>) {
             let to = rng.random_range(0..bytes.len());
             bytes.splice(to..to, part);
         }
-        1 | 8..10 => bytes.swap(at, (at * 7 + 3) % bytes.len()),
+        1 | 8 | 9 => {
+            let other = rng.random_range(0..bytes.len());
+            bytes.swap(at, other);
+        }
         _ => bytes[at] ^= 1 << rng.random_range(0..8),
     }
 }

@@ -21,7 +21,7 @@ fn share() -> Share {
 }
 
 async fn held(context: &deterministic::Context, label: &'static str, first: Option<Share>) -> bool {
-    let mut secrets = Secrets::open(context.child(label), "node", first).await;
+    let mut secrets = Secrets::open(context.child(label), "node", first, Epoch::new(7)).await;
     secrets.get_share(Epoch::zero()).await.is_some()
 }
 
@@ -43,6 +43,25 @@ fn secrets_without_their_vote_journal_are_forgotten() {
     });
 }
 
+/// A voter that replays votes of its own needs the share they were made with.
+#[test]
+fn votes_go_with_the_share() {
+    deterministic::Runner::seeded(5).start(|context| async move {
+        let journal = |epoch: u64| format!("node-orchestrator_consensus_{epoch}");
+        assert!(held(&context, "first", Some(share())).await);
+        for epoch in [6, 7, 8] {
+            context.open(&journal(epoch), b"votes").await.expect("a fresh blob");
+        }
+        assert!(held(&context, "second", None).await);
+        assert!(context.scan(&journal(7)).await.is_ok(), "a share and its votes stay");
+        context.remove("node-secrets", None).await.expect("it was there");
+        assert!(!held(&context, "third", None).await);
+        for epoch in [6, 7, 8] {
+            assert!(context.scan(&journal(epoch)).await.is_err(), "votes of epoch {epoch} are left");
+        }
+    });
+}
+
 #[test]
 fn a_whole_vote_journal_may_get_its_share_again() {
     deterministic::Runner::seeded(3).start(|context| async move {
@@ -55,14 +74,14 @@ fn a_whole_vote_journal_may_get_its_share_again() {
 #[test]
 fn seeds_and_dealings_come_back_and_are_pruned() {
     deterministic::Runner::seeded(4).start(|context| async move {
-        let mut secrets = Secrets::open(context.child("first"), "node", None).await;
+        let mut secrets = Secrets::open(context.child("first"), "node", None, Epoch::zero()).await;
         let dealer: PublicKey = PrivateKey::from_seed(2).public_key();
         for epoch in [1, 2] {
             secrets.put_share(Epoch::new(epoch), share()).await;
         }
         secrets.prune(Epoch::new(2)).await;
         drop(secrets);
-        let mut secrets = Secrets::open(context.child("second"), "node", None).await;
+        let mut secrets = Secrets::open(context.child("second"), "node", None, Epoch::zero()).await;
         assert_eq!(secrets.get_share(Epoch::new(1)).await, None);
         assert_eq!(secrets.get_share(Epoch::new(2)).await, Some(share()));
         assert!(secrets.get_dealing(Epoch::new(2), &dealer).await.is_none());

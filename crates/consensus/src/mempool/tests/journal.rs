@@ -1,6 +1,9 @@
 //! What is on disk, and what a crash or time does to it.
 
-use super::{super::journal::{Journal, batches}, *};
+use super::{
+    super::journal::{Journal, batches},
+    *,
+};
 use commonware_runtime::{Blob as _, Storage as _};
 
 pub async fn open(context: &Context, each: impl FnMut(Batch)) -> Journal<Context> {

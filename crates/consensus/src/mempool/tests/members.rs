@@ -96,11 +96,8 @@ fn a_batch_with_a_refused_unit_is_not_acknowledged() {
 fn garbage_is_counted_and_harms_nobody() {
     run(async |context| {
         let node = Node::start(&context).await;
-        let whole = Message::Units {
-            number: 1,
-            ack: true,
-            batch: Batch(vec![Arc::new(unit(1)), Arc::new(unit(2))]),
-        };
+        let whole =
+            Message::Units { number: 1, ack: true, batch: Batch(vec![Arc::new(unit(1)), Arc::new(unit(2))]) };
         let whole = whole.encode();
         let mut sent = 0;
         // Every cut of a message, wrong tags, and what claims to be longer than it is.

@@ -14,9 +14,9 @@ fn a_pending_unit_survives_the_loss_of_all_that_was_not_synced() {
         let node = Node::start(&context).await;
         assert!(node.waits(&unit(1)) && node.waits(&unit(2)) && !node.waits(&unit(3)));
         node.pause(2_500).await;
-        let again = node.messages().into_iter().any(|(_, message)| {
-            matches!(message, Message::Units { ack: false, batch, .. } if batch.0.len() == 2)
-        });
+        let again = node.messages().into_iter().any(
+            |(_, message)| matches!(message, Message::Units { ack: false, batch, .. } if batch.0.len() == 2),
+        );
         assert!(again, "what was restored is gossiped");
     });
 }

@@ -259,7 +259,7 @@ fn a_member_s_share_is_free_again_when_its_units_leave() {
     let limits = Limits { transactions_max: 4, faults_max: 1, ..limits(BLOCK_BYTES) };
     let mut pool = Pool::new(rules.rollups(), limits, 7);
     let unit = |number: u64| single(1, number, numbered(number, 8));
-    let mut reason = |pool: &mut Pool, number: u64| {
+    let reason = |pool: &mut Pool, number: u64| {
         pool.admit(checked(&rules, unit(number)), PEER, 0).err().map(|refusal| refusal.reason)
     };
     assert_eq!([1, 2, 3].map(|number| reason(&mut pool, number)), [None, None, Some(Reason::ClientLimit)]);
