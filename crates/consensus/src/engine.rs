@@ -500,7 +500,7 @@ pub async fn start<E: Runtime, N: Network>(
         context.child("watch").spawn(move |context| sync::watch(context, sync, watched, may_join));
 
     if let Some(lottery) = shared.lottery() {
-        lottery.begin(shared.finalized_height());
+        lottery.begin(shared.finalized_height().max(shared.lowest_height()));
     }
     let lottery_handle = lottery_actor
         .zip(lottery_orders)

@@ -90,7 +90,8 @@ fn signed_block(vectors: &Vectors) -> Target {
     let mut seeds: Vec<_> =
         blocks(vectors, &limits).iter().map(|block| (block.header().clone(), block.body().clone())).collect();
     seeds.extend(seeds.clone().into_iter().map(|(header, body)| child_of(&parent, header, body)));
-    let seeds = seeds.iter().map(|(header, body)| [header.encode(), body.encode()].concat()).collect();
+    let seeds =
+        seeds.iter().map(|(header, body)| [&header.encode()[..], &body.encode()[..]].concat()).collect();
     let author = PrivateKey::from_seed(1);
     let check = move |input: &[u8]| {
         let (header, body) = input.split_at(Header::SIZE.min(input.len()));

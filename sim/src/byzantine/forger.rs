@@ -297,6 +297,8 @@ const BREACHES: &[(&str, Breach)] = &[
     }),
     ("unknown_rollup", |draft| {
         draft.one(9, vec![draft.transaction("x")]);
+        // With a head of its own the body may have more heads than anybody decodes.
+        draft.body.heads.remove(&RollupId(9));
         Some(())
     }),
     ("empty_payload", |draft| {

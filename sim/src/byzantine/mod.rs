@@ -1,7 +1,7 @@
 //! Members that do not keep the rules.
 //!
 //! A hostile member runs the very engine of an honest one. What goes out and what comes in passes
-//! through its [`Conduct`], which changes, adds or withholds what it likes, and signs with the member's
+//! through its `Conduct`, which changes, adds or withholds what it likes, and signs with the member's
 //! own keys. A twin runs two engines.
 //!
 //! ```text
@@ -11,7 +11,7 @@
 //!
 //! Messages that leave are under the quotas of an honest member: a receiver enforces them anyway.
 //! Whoever is caught is blocked by those who caught it, as in production, but only for
-//! [`FORGIVEN_MS`]: then the hostile member gets to try again.
+//! `FORGIVEN_MS`: then the hostile member gets to try again.
 //!
 //! A hostile member has no witness and keeps no promises; the properties are those of the others.
 

@@ -39,7 +39,8 @@ pub struct Args {
     /// processor time.
     #[arg(long, value_name = "MS")]
     block_interval: Option<u64>,
-    /// How leaders are drawn: threshold-lottery or round-robin [default: threshold-lottery].
+    /// How proposers are drawn: threshold-lottery, zk-lottery, stake-weighted or round-robin [default:
+    /// threshold-lottery].
     #[arg(long, value_parser = election)]
     election: Option<Election>,
 }

@@ -17,14 +17,12 @@
 //! | who commits, beacons, commitments in force, bench, suspension | `baton_types::lottery`, in every block |
 //! | reveal leads to the commitment in force; a proof of the view by itself only where there is none for the turn | [`Lottery::check`] |
 //! | the author is the first drawn that is neither benched nor suspended | [`Lottery::author`] |
-//! | a commitment is put on chain with the word of 2f+1 members that hold its proof | [`actor`] |
-//! | a committer that gets no valid block in time declines, which ends the view | [`Application`] |
+//! | a commitment is put on chain with the word of 2f+1 members that hold its proof | the actor |
+//! | a committer that gets no valid block in time declines, which ends the view | the application |
 //!
 //! Neither value nor author is the committer's choice. It can decline a block that it has seen, which is
 //! weaker than a proposer that speaks for itself: `specs/` has the numbers. Turns missed are counted in the
 //! chain and suspend their committer for an epoch.
-//!
-//! [`Application`]: crate::application::Application
 
 mod actor;
 mod buffer;

@@ -11,7 +11,10 @@
 //!   when its queue is full the request is refused with `busy` before anything is admitted.
 //! - *Group.* Whatever waits is journaled together; one sync covers the group.
 //! - *Gossip.* New units go out at once when nothing went out for 5 ms, else every 5 ms or 64 KB.
-//! - *Ack.* A member acknowledges a batch only when all of it is on its own journal.
+//! - *Ack.* A member acknowledges a batch only when all of it is on its own journal, or ordered. What is
+//!   there already is not written again, so that asking again and again costs no disk.
+//! - *Members.* Only members are listened to, and one member's units take no more than its share of the
+//!   pool (`execution::pool`).
 //! - *Repeat.* Own units still waiting after a while are gossiped again, a bounded amount at a time:
 //!   a member that was away or over quota gets them late rather than never.
 //! - *Restart.* The journal is replayed into the pool, less what was ordered or has expired.

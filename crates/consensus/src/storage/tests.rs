@@ -59,7 +59,8 @@ fn sections_below_a_window_are_removed_and_their_size_stays() {
             open(&context.child("second"), &dealt, History::Window { blocks: 5_120 }).await.unwrap();
         assert_eq!(archives.section, Some(section));
         let blocks = archives.blocks.prune(commonware_consensus::types::Height::new(100)).await.unwrap();
-        blocks.sync().await.unwrap();
+        drop(blocks.sync().await.unwrap());
+        drop(archives.finalizations);
         let archives = open(&context.child("third"), &dealt, History::Window { blocks: 512 }).await.unwrap();
         assert_eq!(heights(&archives).await, [(96, 200)]);
     });
