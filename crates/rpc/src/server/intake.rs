@@ -16,6 +16,8 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 /// What a message may have that is not counted: most are smaller.
 const FREE_BYTES: usize = 16 * 1024;
+/// Head of a ping or pong that a client sends.
+const CONTROL_HEAD_BYTES: usize = 6;
 /// Counted memory is taken in steps of this size.
 const STEP_BYTES: usize = 64 * 1024;
 
@@ -98,6 +100,16 @@ impl Intake {
         self.lock().phase = Phase::Messages;
     }
 
+    /// A ping or pong with so much payload is whole. Where nothing else has come no message is under way,
+    /// and none is late; between the frames of a message it does not stop its clock.
+    pub(super) fn control_ends(&self, payload: usize) {
+        let mut state = self.lock();
+        state.bytes = state.bytes.saturating_sub(CONTROL_HEAD_BYTES + payload);
+        if state.bytes == 0 {
+            state.since = None;
+        }
+    }
+
     /// A message is whole. What it holds is the caller's until it is answered.
     pub(super) fn message_ends(&self) -> Option<OwnedSemaphorePermit> {
         let mut state = self.lock();
@@ -131,6 +143,16 @@ mod tests {
         check(Err(Refused::Slow));
         intake.message_ends();
         check(Ok(()));
+        // A subscriber that only answers pings is never late.
+        intake.message_ends();
+        for _ in 0..3 {
+            assert_eq!(intake.received(CONTROL_HEAD_BYTES + 4), Ok(()));
+            intake.control_ends(4);
+        }
+        // A ping within a message does not help it.
+        check(Ok(()));
+        check(Err(Refused::Slow));
+        intake.control_ends(0);
     }
 
     #[tokio::test]

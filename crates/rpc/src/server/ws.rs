@@ -18,7 +18,13 @@ use futures::{
     SinkExt as _, StreamExt as _,
     stream::{FuturesUnordered, SplitSink},
 };
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 use tokio::{
     sync::{mpsc, oneshot},
     time::{Instant, MissedTickBehavior},
@@ -28,7 +34,7 @@ use tokio::{
 const FLUSH_MESSAGES: usize = 64;
 /// While others wait for memory, how often one write is looked at, and how often it may be found waiting.
 const PRESSED_INTERVAL: Duration = Duration::from_millis(250);
-const PRESSED_TIMES: u32 = 4;
+const PRESSED_TIMES: u32 = 8;
 /// How long the last words of a closing connection may take.
 const CLOSING: Duration = Duration::from_secs(1);
 
@@ -97,8 +103,9 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
                             // Not even text: whoever sends this does not speak JSON-RPC.
                             Err(_) => return,
                         },
-                        // Between the frames of a message they must not stop its clock.
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => (),
+                        Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                            self.intake.control_ends(payload.len());
+                        }
                         Some(Ok(Message::Close(_)) | Err(_)) | None => return,
                     }
                 }
@@ -149,9 +156,12 @@ async fn write(
     pings.reset();
     loop {
         let written = tokio::select! {
-            Some(queued) = queue.recv() => tokio::select! {
-                written = flush(&mut sink, &mut queue, queued) => written,
-                () = pressed(memory) => return Ended::Pressed,
+            Some(queued) = queue.recv() => {
+                let progress = AtomicUsize::new(0);
+                tokio::select! {
+                    written = flush(&mut sink, &mut queue, queued, &progress) => written,
+                    () = pressed(memory, &progress) => return Ended::Pressed,
+                }
             },
             _ = pings.tick() => sink.send(Message::Ping(bytes::Bytes::new())).await,
             _ = &mut closing => break,
@@ -166,12 +176,15 @@ async fn write(
     Ended::Closed
 }
 
-/// Resolves when others have waited for memory for as long as a write may take then.
-async fn pressed(memory: &Budget) {
-    let mut times = 0;
+/// Resolves when somebody has waited for memory, and the peer has read nothing, for as long as a write may
+/// take then.
+async fn pressed(memory: &Budget, progress: &AtomicUsize) {
+    let (mut times, mut before) = (0, 0);
     while times < PRESSED_TIMES {
         tokio::time::sleep(PRESSED_INTERVAL).await;
-        times = if memory.wanted() { times + 1 } else { 0 };
+        let now = progress.load(Relaxed);
+        times = if memory.wanted() && now == before { times + 1 } else { 0 };
+        before = now;
     }
 }
 
@@ -180,11 +193,13 @@ async fn flush(
     sink: &mut SplitSink<WebSocket, Message>,
     queue: &mut mpsc::Receiver<Queued>,
     first: Queued,
+    progress: &AtomicUsize,
 ) -> Result<(), axum::Error> {
     let mut held = Vec::new();
     let mut next = Some(first);
     while let Some(Queued { text, hold }) = next {
         sink.feed(Message::Text(text.into())).await?;
+        progress.fetch_add(1, Relaxed);
         held.push(hold);
         next = if held.len() < FLUSH_MESSAGES { queue.try_recv().ok() } else { None };
     }
