@@ -17,8 +17,8 @@ use std::{
 #[global_allocator]
 static MEMORY: PeakAlloc = PeakAlloc;
 
-/// Whatever its length, an input may take so much: errors, tables, a runtime.
-const MEMORY_MIN: usize = 64 * 1024;
+/// Whatever its length, an input may usually take so much: errors, tables, a runtime.
+pub const MEMORY_MIN: usize = 64 * 1024;
 /// Inputs with a new outcome that are kept for further mutation.
 const KEPT_MAX: usize = 512;
 
@@ -45,7 +45,9 @@ pub struct Target {
     pub seeds: Vec<Vec<u8>>,
     /// Whether inputs are made of words.
     pub text: bool,
-    /// Bytes of memory that a byte of input may take.
+    /// Bytes of memory that any input may take, and
+    pub memory_min: usize,
+    /// each byte of it.
     pub memory_per_byte: usize,
     /// How many inputs take as long as one of a usual target.
     pub cost: u64,
@@ -166,7 +168,7 @@ impl Run<'_> {
         let outcome = (self.target.check)(input);
         let took = started.elapsed();
         let memory = MEMORY.peak_usage().saturating_sub(before);
-        let max = MEMORY_MIN + self.target.memory_per_byte * input.len();
+        let max = self.target.memory_min + self.target.memory_per_byte * input.len();
         assert!(memory <= max, "{memory} bytes of memory for {} of input; at most {max}", input.len());
         let stats = &mut self.stats;
         stats.inputs += 1;

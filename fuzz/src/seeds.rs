@@ -1,11 +1,25 @@
 //! Inputs that decode: golden vectors, and values of formats that have none.
 
-use baton_consensus::fuzzing::{Batch, Message};
-use baton_execution::pool::Unit;
+use baton_consensus::{
+    fuzzing::{Batch, EpochStart, Floor, JoiningMessage, LotteryMessage, Message, Offer, StatesMessage},
+    settlement::{Message as BatchMessage, Position},
+};
+use baton_execution::{
+    evm::{Piece, Prefix, Wish},
+    pool::Unit,
+};
 use baton_node::keys::{Devnet, MemberKeys, devnet_genesis};
 use baton_types::{
-    Bundle, Digest, Epoch, Genesis, Height, PublicKey, Rollup, RollupId, Round, Scheme, Transaction, View,
-    block::payload_cfg, domain, genesis::Data, hex, merkle::EMPTY,
+    Block, Bundle, Digest, Epoch, Finalization as Certified, Genesis, Header, Height, PrivateKey, PublicKey,
+    Rollup, RollupId, Round, Scheme, Transaction, View,
+    block::payload_cfg,
+    domain,
+    forced::{Envelope, Fate, L1Part, News, Queue, Report, State, Taken},
+    genesis::{Data, Election},
+    hex,
+    lottery::{Commitment, Held, LotteryPart},
+    merkle::EMPTY,
+    settlement::L1Address,
 };
 use bytes::Bytes;
 use commonware_codec::{Encode, Read};
@@ -19,7 +33,7 @@ use commonware_cryptography::{
     Signer as _,
     bls12381::{
         dkg::feldman_desmedt::{Dealer, Info, Player, Reveal},
-        primitives::{sharing::Mode, variant::MinSig},
+        primitives::{ops::threshold, sharing::Mode, variant::MinSig},
     },
 };
 use commonware_glue::dkg::types as dkg;
@@ -70,6 +84,11 @@ impl Vectors {
         found
     }
 
+    /// Every string of hex that passes.
+    pub fn hex_where(&self, passes: impl Fn(&[u8]) -> bool) -> Vec<Vec<u8>> {
+        self.bytes.iter().filter(|bytes| passes(bytes)).cloned().collect()
+    }
+
     pub fn genesis(&self) -> Genesis {
         Genesis::from_json(self.text("genesis.json")).expect("the genesis of the vectors is valid")
     }
@@ -84,7 +103,7 @@ fn collect_hex(value: &Value, found: &mut Vec<Vec<u8>>) {
     }
 }
 
-fn encoded<T: Encode>(values: impl IntoIterator<Item = T>) -> Vec<Vec<u8>> {
+pub fn encoded<T: Encode>(values: impl IntoIterator<Item = T>) -> Vec<Vec<u8>> {
     values.into_iter().map(|value| value.encode().to_vec()).collect()
 }
 
@@ -221,6 +240,119 @@ pub fn mempool_messages() -> Vec<Vec<u8>> {
 
 pub fn mempool_records() -> Vec<Vec<u8>> {
     encoded([Batch(unit_values().into_iter().map(Arc::new).collect()), Batch(Vec::new())])
+}
+
+pub fn states_messages() -> Vec<Vec<u8>> {
+    let (key, rollup, number) = ([7; 32].into(), RollupId(2), 9);
+    let prefix = Prefix::new(key, 3).expect("a prefix");
+    let wishes = vec![Wish::Header, Wish::Accounts(prefix), Wish::Slots(key, Prefix::ALL), Wish::Code(key)];
+    let pieces = vec![Piece::Whole(Bytes::from_static(&[1; 90])), Piece::Split];
+    encoded([
+        StatesMessage::Ask { rollup, number, wishes },
+        StatesMessage::Answer { rollup, number, pieces },
+        StatesMessage::Answer { rollup, number, pieces: Vec::new() },
+    ])
+}
+
+/// Of a genesis, and one that has everything in it.
+pub fn lottery_parts() -> Vec<LotteryPart> {
+    let devnet =
+        Devnet { seed: Some(1), election: Election::ZkLottery, epoch_blocks: 40, ..Devnet::local(4, 30_545) };
+    let genesis = devnet_genesis(devnet).0.block().expect("the devnet's genesis is valid");
+    let first = genesis.body().lottery.as_deref().cloned().expect("it has the lottery's state");
+    let mut full = first.clone();
+    full.evidence = Bytes::from_static(&[0; 230]);
+    full.held = vec![held(1), held(3)];
+    let state = &mut full.state;
+    state.next_context_beacon = Some(EMPTY);
+    state.next_commitments = state.commitments.clone();
+    state.misses = vec![0, 1, 300, u32::MAX];
+    state.bench.insert(1);
+    state.bench_next.insert(2);
+    state.suspended.insert(3);
+    state.reports[0].insert(1, [0, 2, 3].into_iter().collect());
+    state.reports[3].insert(0, [1].into_iter().collect());
+    vec![first, full]
+}
+
+fn held(member: u8) -> Held {
+    let commitment = Commitment { root: EMPTY, proof: EMPTY };
+    let sign = |holder: u8| (holder, PrivateKey::from_seed(holder.into()).sign(b"fuzz", &[member]));
+    Held { member, commitment, holders: (0..3).map(sign).collect() }
+}
+
+pub fn lottery_messages(vectors: &Vectors, cluster: &Cluster) -> Vec<Vec<u8>> {
+    let round = Round::new(Epoch::new(3), View::new(300));
+    let evidence = Bytes::from_static(&[0; 230]);
+    let leader = cluster.keys[0].identity.public_key();
+    let context = baton_types::Context { round, leader, parent: (View::new(299), EMPTY) };
+    let log = cluster.ceremony().1.into_iter().next();
+    let payload = log.and_then(|log| hex::from_bytes(&log, &payload_cfg()).ok());
+    assert!(payload.is_some(), "the dealer's log decodes");
+    let Held { commitment, holders, .. } = held(1);
+    let (_, signature) = holders.into_iter().next().expect("it has three");
+    let proof = vectors.text("vrf-epoch-proof.json");
+    let proof = Bytes::copy_from_slice(&proof.as_bytes()[..1_000]);
+    encoded([
+        LotteryMessage::Reveal { round, evidence: evidence.clone() },
+        LotteryMessage::Designate { context: context.clone(), evidence: evidence.clone(), payload },
+        LotteryMessage::Designate { context, evidence, payload: None },
+        LotteryMessage::Built { round, digest: EMPTY },
+        LotteryMessage::Have { round, digest: EMPTY },
+        LotteryMessage::Proof { epoch: 3, proof: proof.clone() },
+        LotteryMessage::Holds { epoch: 3, commitment, signature },
+        LotteryMessage::Held { epoch: 3, held: held(2) },
+        LotteryMessage::Want { epoch: 3, member: 2, proof: EMPTY },
+        LotteryMessage::Copy { epoch: 3, member: 2, proof },
+    ])
+}
+
+/// What members say of batches for L1.
+pub fn batch_messages(cluster: &Cluster) -> Vec<Vec<u8>> {
+    let position = Position { rollup: RollupId(7), index: 300, previous_head: EMPTY };
+    let partial = threshold::sign_message::<MinSig>(&cluster.keys[1].share, domain::L1_BATCH, b"batch");
+    let signature = partial.value;
+    encoded([
+        BatchMessage::Partial { position, epoch: 3, partial },
+        BatchMessage::Want { position },
+        BatchMessage::Certificate { position, signature },
+    ])
+}
+
+/// What blocks say of L1: nothing, and everything.
+pub fn l1_parts() -> Vec<Vec<u8>> {
+    let envelope = Envelope { sender: L1Address([7; 20]), deadline: 1_700_000_000, gas: 100_000 };
+    let fates = [Fate::Ordered, Fate::LeftOut(Bytes::from_static(b"left out")), Fate::TooLarge(EMPTY)];
+    let queue = Queue { cursor: 3, last: Some(EMPTY), pending: vec![EMPTY; 3] };
+    let news = News {
+        report: 300,
+        arrived: [(RollupId(1), queue.clone())].into(),
+        taken: [(RollupId(1), fates.map(|fate| Taken { envelope, fate }).to_vec())].into(),
+    };
+    let reports = (0..4).map(|member| (member, Report { height: 9, number: 300 })).collect();
+    let state = State {
+        reports,
+        queues: [(RollupId(1), queue), (RollupId(7), Queue::default())].into(),
+        eased_until: 9,
+    };
+    encoded([L1Part::default(), L1Part { news, state }])
+}
+
+pub fn joining_messages(vectors: &Vectors) -> Vec<Vec<u8>> {
+    let limits = vectors.genesis().limits();
+    let one = |bytes: Vec<Vec<u8>>| bytes.into_iter().next().expect("there is one among the vectors");
+    let certificate: Certified =
+        hex::from_bytes(&one(vectors.of::<Certified>(&())), &()).expect("it decodes");
+    let header: Header = hex::from_bytes(&one(vectors.of::<Header>(&())), &()).expect("it decodes");
+    let block: Block = hex::from_bytes(&one(vectors.of::<Block>(&limits)), &limits).expect("it decodes");
+    let floor = Floor { certificate: certificate.clone(), header };
+    encoded([
+        JoiningMessage::Ask,
+        JoiningMessage::AskEpoch(Epoch::new(3)),
+        JoiningMessage::Offer(Offer { lowest: 300, floor: None }),
+        JoiningMessage::Offer(Offer { lowest: 1, floor: Some(floor) }),
+        JoiningMessage::EpochStart(Box::new(EpochStart { certificate, block: Arc::new(block) })),
+    ])
 }
 
 /// The ceremony material of the genesis block.

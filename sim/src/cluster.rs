@@ -3,6 +3,7 @@
 use crate::{
     byzantine::{Behaviour, Deeds, Ends, Seat},
     disk::{Disk, Unsynced},
+    l1::{BLOCK_MS, L1, L1Action, settled},
     life::Life,
     links::{Links, Oracle},
     machine::{Machine, Skew},
@@ -10,9 +11,15 @@ use crate::{
     votes::{Listener, Votes},
     witness::Witness,
 };
-use baton_consensus::{Client, History, client::Event, engine};
+use baton_consensus::{
+    Client, History,
+    client::Event,
+    engine,
+    evm::{self, Fault},
+};
 use baton_execution::pool::Limits;
 use baton_node::keys::{self, Devnet, MemberKeys, devnet_genesis};
+use baton_settlement::{BatchSource as _, Certified, data_commitment, is_signed};
 use baton_types::{Epoch, Genesis, PublicKey, Rollup, faults_tolerated, genesis::Data};
 use commonware_cryptography::Signer as _;
 use commonware_p2p::simulated::{self, Link};
@@ -27,6 +34,8 @@ use std::{
 };
 use tokio::sync::broadcast::{Receiver, error::RecvError};
 
+/// Blocks of an EVM rollup between two states on disk: few, so that runs come by some.
+const CHECKPOINT_BLOCKS: u64 = 8;
 /// How long the last events of an ended process may take to be heard.
 const HEARD_MS: u64 = 1_000;
 
@@ -76,6 +85,12 @@ pub struct Cluster {
     /// Members that do not keep the rules. They never count as running, and nothing stops them.
     hostile: BTreeMap<usize, Behaviour>,
     deeds: BTreeMap<usize, Deeds>,
+    /// From their next start on, members do not ask what they have said before.
+    pub trusts_own_journal: bool,
+    /// What happens to the executors of members, from their next start on.
+    pub evm_faults: BTreeMap<usize, Fault>,
+    /// Where it settles, if it does.
+    pub l1: Option<L1>,
 }
 
 pub struct Member {
@@ -178,7 +193,11 @@ impl Cluster {
             laid: BTreeMap::new(),
             hostile,
             deeds: BTreeMap::new(),
+            trusts_own_journal: false,
+            evm_faults: BTreeMap::new(),
+            l1: None,
         };
+        cluster.l1 = cluster.genesis.l1.is_some().then(|| cluster.run_l1());
         let honest = n - cluster.hostile.len();
         cluster.relink().await;
         for index in 0..n {
@@ -188,6 +207,44 @@ impl Cluster {
             cluster.context.sleep(Duration::from_millis(1)).await;
         }
         cluster
+    }
+
+    /// L1 makes blocks from now on, whatever happens here.
+    fn run_l1(&self) -> L1 {
+        let l1 = L1::new(&self.genesis);
+        let chain = l1.clone();
+        drop(self.context.child("l1").spawn(move |context| async move {
+            loop {
+                context.sleep(Duration::from_millis(BLOCK_MS)).await;
+                chain.mine(unix_ms(&context));
+            }
+        }));
+        l1
+    }
+
+    pub fn on_l1(&self, action: L1Action) {
+        if let Some(l1) = &self.l1 {
+            l1.apply(action, unix_ms(&self.context));
+        }
+    }
+
+    /// Posts the next batch of each rollup, as far as one of the members has it.
+    pub async fn post(&self) {
+        let Some(l1) = &self.l1 else { return };
+        let key = self.genesis.group_key().expect("the genesis was checked");
+        for rollup in settled(&self.genesis) {
+            for (index, client) in self.running() {
+                let (Some(place), Some(board)) = (l1.next(rollup), client.batches()) else { continue };
+                let Some(certified) = board.certified(rollup, place).await else { continue };
+                let Certified { batch, signature, data } = &*certified;
+                let sound = is_signed(batch, signature, &key)
+                    && data_commitment(batch.data_kind, data) == batch.data_commitment;
+                let posted = if sound { l1.post(batch) } else { Err("it is not signed".to_owned()) };
+                if let Err(error) = posted {
+                    self.members[index].contradict(&format!("its batch is refused on L1: {error}"));
+                }
+            }
+        }
     }
 
     fn identity(&self, index: usize) -> PublicKey {
@@ -269,6 +326,9 @@ impl Cluster {
         member.starts += 1;
         member.witness.lock().restart();
         let life = Arc::new(Life::default());
+        if member.disk.faults().rotten {
+            life.excuse();
+        }
         let context = self
             .context
             .child("member")
@@ -278,7 +338,10 @@ impl Cluster {
         let listening = self.context.child("listener");
         let machine = Machine::new(context, life.clone(), member.disk.clone(), member.skew.clone());
         let keys = &self.keys[index];
-        let config = config(&self.genesis, keys, first, index, machine.child("clock"), member.history);
+        let mut config = config(&self.genesis, keys, first, index, machine.child("clock"), member.history);
+        config.trusts_own_journal = self.trusts_own_journal;
+        config.evm.fault = self.evm_faults.get(&index).copied();
+        config.l1 = self.l1.as_ref().map(|l1| l1.view(index, config.clock.clone()));
         let listener = Listener { member: index, votes: member.votes.clone(), trace: self.trace.clone() };
         let mut links = Ends::honest(Links::new(&self.oracle, keys.identity.public_key(), listener));
         let client = Arc::new(OnceLock::new());
@@ -341,6 +404,14 @@ impl Cluster {
         member.votes.lock().lost_share(epoch);
     }
 
+    /// The member's disk is replaced by the copy that was made of it.
+    pub fn restore(&mut self, index: usize) {
+        if self.members[index].disk.has_copy() {
+            self.crash(index);
+            self.members[index].disk.restore();
+        }
+    }
+
     /// Members that have started, and what to ask them with.
     pub fn running(&self) -> impl Iterator<Item = (usize, &Client)> {
         self.members.iter().enumerate().filter_map(|(index, member)| Some((index, member.client()?)))
@@ -361,6 +432,11 @@ impl Cluster {
         self.running().map(|(_, client)| client.live().epoch).max().unwrap_or(Epoch::zero())
     }
 
+    /// Lets time pass.
+    pub async fn settle(&self, ms: u64) {
+        self.context.sleep(Duration::from_millis(ms)).await;
+    }
+
     fn seat(&self, index: usize) -> Seat<'_> {
         Seat {
             context: &self.context,
@@ -370,6 +446,7 @@ impl Cluster {
             index,
             hostile: &self.hostile,
             trace: &self.trace,
+            l1: self.l1.as_ref(),
         }
     }
 
@@ -438,10 +515,7 @@ pub(crate) fn config(
     time: Machine,
     history: History,
 ) -> engine::Config {
-    let clock = move || {
-        let since = time.current().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-    };
+    let clock = move || unix_ms(&time);
     let members = u32::try_from(genesis.members.len()).expect("a cluster has few members");
     engine::Config {
         genesis: genesis.clone(),
@@ -456,12 +530,23 @@ pub(crate) fn config(
             transactions_max: 20_000,
             client_transactions_max: 100_000,
             client_bytes_max: 64 * 1024 * 1024,
+            wait_ms_max: 100,
+            sender_transactions_max: 64,
             validity_blocks_max: genesis.validity_blocks_max,
             block_bytes_max: genesis.block_bytes_max,
         },
         clock: Arc::new(clock),
+        trusts_own_journal: false,
         page_cache_pages: NZUsize!(256),
+        background: || {},
+        evm: evm::Settings { checkpoint_blocks: CHECKPOINT_BLOCKS, ..evm::Settings::default() },
+        l1: None,
     }
+}
+
+fn unix_ms(clock: &impl commonware_runtime::Clock) -> u64 {
+    let since = clock.current().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Hears the events of one life until nothing of it is left.

@@ -5,10 +5,14 @@
 //!             └► unsynced ──────┘                       Kept:  live
 //!                                                       Torn:  durable and, of each unsynced write,
 //!                                                              everything, a first part or nothing
+//!                                                       Reordered: durable and, of each file, the last
+//!                                                              unsynced writes without those before them
 //! ```
 //!
+//! What is at rest may rot (bits flip, files are cut or missing), and a disk may be replaced by an old copy of it.
+//!
 //! Further faults: every sync and read takes a while; the member dies at a chosen write; writes fail because the
-//! disk is full; syncs are acknowledged and not done. The last breaks what every node relies on: it is
+//! disk is full; reads fail; syncs are acknowledged and not done. The last breaks what every node relies on: it is
 //! there to show that the properties notice.
 
 use crate::life::Life;
@@ -38,6 +42,8 @@ pub enum Unsynced {
     Lost,
     /// Any part of each, as a power failure may, too.
     Torn,
+    /// The later ones without the earlier, as a disk with a cache of its own may.
+    Reordered,
     /// Everything, as `kill -9` does: the operating system has it.
     Kept,
 }
@@ -45,12 +51,30 @@ pub enum Unsynced {
 #[derive(Clone)]
 pub struct Disk(Arc<Inner>);
 
+/// What happens to files that nobody writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// One bit is another in some of the files, at least in one.
+    Flip,
+    /// The later half is missing, and the end of the file in the middle.
+    Cut,
+    /// All but the first so many are missing.
+    After(usize),
+    /// All are missing.
+    Gone,
+}
+
 /// Files by name.
 type Partition = BTreeMap<Vec<u8>, Arc<File>>;
+
+/// Content of files by name.
+type AtRest = BTreeMap<Vec<u8>, (BlobVersion, Vec<u8>)>;
 
 struct Inner {
     context: Context,
     files: Mutex<BTreeMap<String, Partition>>,
+    /// As it was when it was copied.
+    copy: Mutex<Option<BTreeMap<String, AtRest>>>,
     faults: Mutex<Faults>,
 }
 
@@ -63,8 +87,12 @@ pub struct Faults {
     pub dies_after: Option<u64>,
     /// Writes fail.
     pub full: bool,
+    /// Reads fail.
+    pub unreadable: bool,
     /// Syncs do nothing.
     pub lies: bool,
+    /// Files were damaged: what reads them may end.
+    pub rotten: bool,
 }
 
 struct File {
@@ -72,6 +100,13 @@ struct File {
     content: Mutex<Content>,
     /// One handle at a time.
     open: AtomicBool,
+}
+
+impl File {
+    fn at_rest(version: BlobVersion, bytes: Vec<u8>) -> Arc<Self> {
+        let content = Content { live: bytes.clone(), durable: bytes, ..Content::default() };
+        Arc::new(Self { version, content: Mutex::new(content), open: AtomicBool::new(false) })
+    }
 }
 
 #[derive(Default)]
@@ -133,6 +168,19 @@ impl Content {
         match unsynced {
             Unsynced::Lost => self.durable.clone(),
             Unsynced::Kept => self.live.clone(),
+            Unsynced::Reordered => {
+                let mut content = self.durable.clone();
+                let lost = rng.random_range(0..=self.unsynced.len());
+                for (number, change) in self.unsynced.iter().enumerate() {
+                    match change {
+                        Change::Synced { at, bytes } => put(&mut content, *at, bytes.as_ref()),
+                        _ if number < lost => {}
+                        Change::Write { at, bytes } => put(&mut content, *at, bytes.as_ref()),
+                        Change::Resize(len) => content.resize(*len, 0),
+                    }
+                }
+                content
+            }
             Unsynced::Torn => {
                 let mut content = self.durable.clone();
                 for change in &self.unsynced {
@@ -171,7 +219,12 @@ fn offset(value: u64) -> Result<usize, Error> {
 
 impl Disk {
     pub fn new(context: Context) -> Self {
-        Self(Arc::new(Inner { context, files: Mutex::default(), faults: Mutex::default() }))
+        Self(Arc::new(Inner {
+            context,
+            files: Mutex::default(),
+            copy: Mutex::default(),
+            faults: Mutex::default(),
+        }))
     }
 
     pub fn faults(&self) -> Faults {
@@ -188,15 +241,7 @@ impl Disk {
         for files in self.0.files.lock().values_mut() {
             for file in files.values_mut() {
                 let content = file.content.lock().after_crash(unsynced, &mut rng);
-                *file = Arc::new(File {
-                    version: file.version,
-                    content: Mutex::new(Content {
-                        live: content.clone(),
-                        durable: content,
-                        ..Content::default()
-                    }),
-                    open: AtomicBool::new(false),
-                });
+                *file = File::at_rest(file.version, content);
             }
         }
     }
@@ -209,9 +254,68 @@ impl Disk {
         files.map(|file| u64::try_from(file.content.lock().live.len()).unwrap_or(u64::MAX)).sum()
     }
 
-    /// Everything on it is gone.
+    /// Everything on it is gone, and copies of it too.
     pub fn wipe(&self) {
         self.0.files.lock().clear();
+        *self.0.copy.lock() = None;
+    }
+
+    /// Damages the partitions whose names contain `part`. The member is down.
+    pub fn rot(&self, part: &str, damage: Damage) {
+        let mut rng = self.0.context.child("rot");
+        for (_, files) in self.0.files.lock().iter_mut().filter(|(name, _)| name.contains(part)) {
+            let middle = files.len() / 2;
+            match damage {
+                Damage::Gone => files.clear(),
+                Damage::After(count) => {
+                    if let Some(first) = files.keys().nth(count).cloned() {
+                        drop(files.split_off(&first));
+                    }
+                }
+                Damage::Cut => {
+                    if let Some(last) = files.keys().nth(middle).cloned() {
+                        drop(files.split_off(&[last.as_slice(), &[0]].concat()));
+                        let bytes = files[&last].content.lock().durable.clone();
+                        let half = bytes[..bytes.len() / 2].to_vec();
+                        files.insert(last.clone(), File::at_rest(files[&last].version, half));
+                    }
+                }
+                Damage::Flip => {
+                    let last = files.len().saturating_sub(1);
+                    for (index, file) in files.values_mut().enumerate() {
+                        let mut bytes = file.content.lock().durable.clone();
+                        if !bytes.is_empty() && (index == last || rng.next_u64().is_multiple_of(4)) {
+                            let at = rng.random_range(0..bytes.len());
+                            bytes[at] ^= 1 << rng.random_range(0..8);
+                            *file = File::at_rest(file.version, bytes);
+                        }
+                    }
+                }
+            }
+        }
+        self.set(|faults| faults.rotten = true);
+    }
+
+    /// Copies what is durable, to be put back later.
+    pub fn copy(&self) {
+        let files = self.0.files.lock();
+        let files = files.iter().map(|(name, files)| {
+            let content = |file: &File| (file.version, file.content.lock().durable.clone());
+            (name.clone(), files.iter().map(|(name, file)| (name.clone(), content(file))).collect())
+        });
+        *self.0.copy.lock() = Some(files.collect());
+    }
+
+    pub fn has_copy(&self) -> bool {
+        self.0.copy.lock().is_some()
+    }
+
+    /// Puts the copy back, over everything that is there. The member is down.
+    pub fn restore(&self) {
+        let Some(copy) = self.0.copy.lock().clone() else { return };
+        let file = |(name, (version, bytes))| (name, File::at_rest(version, bytes));
+        let files = copy.into_iter().map(|(name, files)| (name, files.into_iter().map(file).collect()));
+        *self.0.files.lock() = files.collect();
     }
 
     pub async fn remove(&self, life: &Life, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
@@ -348,6 +452,10 @@ impl commonware_runtime::Blob for Blob {
 
     async fn read_at(&self, at: u64, len: usize, _: ReadOptions) -> Result<IoBufsMut, Error> {
         self.disk.latency().await;
+        if self.disk.faults().unreadable {
+            self.life.excuse();
+            return Err(io::Error::other("the disk cannot read").into());
+        }
         let at = offset(at)?;
         let end = at.checked_add(len).ok_or(Error::OffsetOverflow)?;
         let content = self.file.content.lock();

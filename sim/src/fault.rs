@@ -1,6 +1,10 @@
 //! What can go wrong, and how it is done to a cluster.
 
-use crate::cluster::{Cluster, LinkSpec};
+use crate::{
+    cluster::{Cluster, LinkSpec},
+    disk::Damage,
+    l1::L1Action,
+};
 use std::fmt;
 
 /// A fault, or its end. One that does not apply (a crash of a member that is down) has no effect, so
@@ -16,6 +20,12 @@ pub enum Action {
     CrashAtWrite(usize, u64),
     /// The process dies and its disk is replaced by an empty one.
     Wipe(usize),
+    /// Damages the partitions of a member that is down whose names contain this.
+    Rot(usize, &'static str, Damage),
+    /// Copies the member's disk.
+    Copy(usize),
+    /// The process dies and its disk is what was copied last, if it was.
+    Restore(usize),
     /// The process stands still; messages wait for it.
     Pause(usize),
     Resume(usize),
@@ -35,8 +45,13 @@ pub enum Action {
     SlowDisk(usize, u64),
     /// Writes fail from now on, or no longer. The process is expected to end.
     FullDisk(usize, bool),
+    /// Reads fail from now on, or no longer. The process is expected to end, or to go on without what it could
+    /// not read.
+    UnreadableDisk(usize, bool),
     /// Syncs do nothing from now on. No node survives that; it shows that the properties can fail.
     LyingDisk(usize),
+    /// On L1, where the cluster settles.
+    L1(L1Action),
 }
 
 impl Action {
@@ -56,6 +71,14 @@ impl Action {
                 cluster.members[*index].disk.set(|faults| faults.dies_after = Some(*writes));
             }
             Self::Wipe(index) => cluster.wipe(*index),
+            Self::Rot(index, part, damage) => {
+                let member = &cluster.members[*index];
+                if member.running.is_none() {
+                    member.disk.rot(part, *damage);
+                }
+            }
+            Self::Copy(index) => cluster.members[*index].disk.copy(),
+            Self::Restore(index) => cluster.restore(*index),
             Self::Pause(index) => cluster.members[*index].pause(true),
             Self::Resume(index) => cluster.members[*index].pause(false),
             Self::Partition(side) => cluster.partition(side).await,
@@ -68,7 +91,11 @@ impl Action {
                 cluster.members[*index].disk.set(|faults| faults.latency_ms = *ms);
             }
             Self::FullDisk(index, full) => cluster.members[*index].disk.set(|faults| faults.full = *full),
+            Self::UnreadableDisk(index, unreadable) => {
+                cluster.members[*index].disk.set(|faults| faults.unreadable = *unreadable);
+            }
             Self::LyingDisk(index) => cluster.members[*index].disk.set(|faults| faults.lies = true),
+            Self::L1(action) => cluster.on_l1(*action),
         }
     }
 }
@@ -82,6 +109,7 @@ async fn restart(cluster: &mut Cluster, index: usize) {
 pub async fn end_all(cluster: &mut Cluster, link: LinkSpec, disk_ms: u64) {
     cluster.set_link(link).await;
     cluster.heal().await;
+    cluster.on_l1(L1Action::Clear);
     for index in 0..cluster.members.len() {
         cluster.slow(index, 0).await;
         let member = &cluster.members[index];
@@ -90,6 +118,7 @@ pub async fn end_all(cluster: &mut Cluster, link: LinkSpec, disk_ms: u64) {
         member.disk.set(|faults| {
             faults.latency_ms = disk_ms;
             faults.full = false;
+            faults.unreadable = false;
             faults.dies_after = None;
         });
         cluster.start(index).await;
@@ -101,6 +130,8 @@ impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Partition(side) => write!(f, "Partition(vec!{side:?})"),
+            Self::Rot(index, part, damage) => write!(f, "Rot({index}, {part:?}, Damage::{damage:?})"),
+            Self::L1(action) => write!(f, "L1(L1Action::{action})"),
             other => write!(f, "{other:?}"),
         }
     }

@@ -1,5 +1,6 @@
 //! One run of a member's process, from its start to its end.
 
+use baton_consensus::Broken;
 use commonware_utils::sync::Mutex;
 use std::{
     any::Any,
@@ -113,9 +114,13 @@ pub fn hush_panics() {
 
 /// What a panic of this thread said.
 pub fn message(panic: &(dyn Any + Send)) -> String {
+    let at = PANICKED_AT.with_borrow(Clone::clone);
+    if let Some(broken) = panic.downcast_ref::<Broken>() {
+        return format!("{broken}{at}");
+    }
     let text = match panic.downcast_ref::<&str>() {
         Some(text) => *text,
         None => panic.downcast_ref::<String>().map_or("(no message)", String::as_str),
     };
-    format!("{text}{}", PANICKED_AT.with_borrow(Clone::clone))
+    format!("{text}{at}")
 }

@@ -19,7 +19,7 @@ pub struct Links {
 }
 
 impl Links {
-    /// `listener` hears the votes that leave this end.
+    /// `listener` hears the votes that leave this end, and the signatures over batches.
     pub fn new(oracle: &Oracle, me: PublicKey, listener: Listener) -> Self {
         let peers = Peers { inner: oracle.manager(), sets: Arc::default() };
         Self { control: oracle.control(me), peers, listener }
@@ -35,7 +35,8 @@ impl Network for Links {
     async fn register(&mut self, channel: Channel) -> (Self::Sender, Self::Receiver) {
         let registered = self.control.register(channel.id(), channel.quota()).await;
         let (sender, receiver) = registered.expect("the simulated network runs");
-        let listener = (channel == Channel::Votes).then(|| self.listener.clone());
+        let heard = [Channel::Votes, Channel::Batches].contains(&channel);
+        let listener = heard.then(|| (channel, self.listener.clone()));
         (Heard::new(sender, listener), receiver)
     }
 

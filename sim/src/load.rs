@@ -1,5 +1,6 @@
 //! Submits transactions and remembers what nodes promised about them.
 
+use crate::wallet;
 use baton_consensus::client::{Client, Submit};
 use baton_execution::pool::Unit;
 use baton_types::{Bundle, RollupId, Transaction, TxId, api::Ack, receipt::Rung};
@@ -54,6 +55,8 @@ pub struct Rate {
     pub twice_every: u64,
     /// Is valid for a few blocks only.
     pub short_every: u64,
+    /// Comes with a transfer in the EVM rollup, for which there is no promise: it may be superseded.
+    pub evm_every: u64,
 }
 
 impl Default for Rate {
@@ -66,6 +69,7 @@ impl Default for Rate {
             replicated_every: 3,
             twice_every: 0,
             short_every: 0,
+            evm_every: 0,
         }
     }
 }
@@ -94,6 +98,9 @@ impl Load {
         let units = self.units(valid_until);
         let promise = Promise { rung: Rung::Pending, valid_until, short };
         self.send(*node, client, units.clone(), promise);
+        if self.every(self.rate.evm_every) {
+            self.transfer(turn, client);
+        }
         let (node, client) = nodes[(turn + 1) % nodes.len()];
         if self.every(self.rate.twice_every) && nodes.len() > 1 {
             self.send(node, client, units, promise);
@@ -140,6 +147,15 @@ impl Load {
             for id in receipt.ids {
                 ledger.promises.insert((id, node), Promise { rung: receipt.rung, ..promise });
             }
+        });
+    }
+
+    fn transfer(&self, turn: usize, client: &Client) {
+        let Some(unit) = wallet::next_transfer(client, turn, VALIDITY_BLOCKS) else { return };
+        let client = client.clone();
+        self.context.child("transfer").spawn(move |_| async move {
+            let _ =
+                client.submit(Submit { client: "load".into(), units: vec![unit], ack: Ack::Pending }).await;
         });
     }
 

@@ -4,13 +4,15 @@
 //! [`Votes`](crate::votes::Votes) hold it to its own word. At the end all accounts are compared with
 //! each other and with the receipts, and the members are asked about what they ordered.
 
-use crate::{cluster::Cluster, load::Ledger};
+use crate::{cluster::Cluster, l1::settled, load::Ledger};
 use baton_types::receipt::Rung;
 use commonware_runtime::{Clock as _, Supervisor as _, deterministic::Context};
 use std::{collections::BTreeMap, time::Duration};
 
 /// Transactions that every member is asked about at the end.
 const ASKED: usize = 2;
+/// What may become of what is ordered.
+const FINAL: [Rung; 5] = [Rung::Finalized, Rung::Executed, Rung::Skipped, Rung::Posted, Rung::Settled];
 /// How long an answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
@@ -84,6 +86,8 @@ pub async fn ask(context: &Context, cluster: &Cluster, violations: &mut Vec<Stri
     for (from, to) in cluster.blocked().await {
         violations.push(format!("member {from} refuses to talk to member {to}"));
     }
+    check_counts(cluster, violations);
+    check_batches(cluster, violations);
     let group_key = cluster.genesis.group_key().expect("the genesis was checked");
     for (index, client) in cluster.running() {
         let ordered: Vec<_> = {
@@ -97,7 +101,7 @@ pub async fn ask(context: &Context, cluster: &Cluster, violations: &mut Vec<Stri
             let answer = context.timeout(ANSWER, async move {
                 let status = client.transaction(id).await.map_err(|refusal| refusal.to_string())?;
                 let place =
-                    status.place.filter(|place| place.height == height && status.rung == Rung::Finalized);
+                    status.place.filter(|place| place.height == height && FINAL.contains(&status.rung));
                 place.ok_or_else(|| format!("it says {}", status.rung))?;
                 let proof = client.proof(id).await.map_err(|refusal| refusal.to_string())?;
                 proof.verify(&mut rng, &group_key).map_err(|error| error.to_string())
@@ -106,6 +110,41 @@ pub async fn ask(context: &Context, cluster: &Cluster, violations: &mut Vec<Stri
             if let Err(error) = answer {
                 violations.push(format!("member {index} had {id} final at {height}, but: {error}"));
             }
+        }
+    }
+}
+
+/// What goes to one place of an inbox is the same batch for all members, and the same heights have one order.
+fn check_batches(cluster: &Cluster, violations: &mut Vec<String>) {
+    let (mut by_place, mut by_height) = (BTreeMap::new(), BTreeMap::new());
+    for (index, client) in cluster.running() {
+        let Some(board) = client.batches() else { return };
+        let rollups = settled(&cluster.genesis);
+        for sight in rollups.iter().filter_map(|rollup| board.batches(*rollup, 0, usize::MAX)).flatten() {
+            let batch = sight.batch;
+            let place = (batch.rollup, batch.index, batch.previous_head);
+            let heights = (batch.rollup, batch.first_height);
+            let order = (batch.last_height, batch.order_root);
+            if *by_height.entry(heights).or_insert(order) != order {
+                violations.push(format!("member {index} has another order from {} on", batch.first_height));
+            }
+            if *by_place.entry(place).or_insert_with(|| batch.clone()) != batch {
+                violations.push(format!("member {index} has another batch {}", batch.index));
+            }
+        }
+    }
+}
+
+/// Members that have counted the same blocks of an epoch have counted the same.
+fn check_counts(cluster: &Cluster, violations: &mut Vec<String>) {
+    let mut counted = BTreeMap::new();
+    for (index, client) in cluster.running() {
+        let window = client.tally().epoch;
+        let blocks: u64 = window.counts.iter().map(|counts| counts.authored).sum();
+        let (first, counts) =
+            counted.entry((window.from_height, blocks)).or_insert((index, window.counts.clone()));
+        if *counts != window.counts {
+            violations.push(format!("members {first} and {index} count the same blocks differently"));
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     properties,
     trace::Entry,
 };
+use baton_consensus::evm::Fault;
 use baton_types::{
     Genesis,
     genesis::{Election, Reshare},
@@ -23,6 +24,8 @@ use std::{
 
 /// When every run begins: clocks may then be set back.
 const EPOCH: Duration = Duration::from_secs(1_700_000_000);
+/// The longest epoch under the zero-knowledge lottery: proofs of longer ones take seconds where nothing is optimised.
+const PROVEN_BLOCKS_MAX: u64 = 60;
 /// Simulated time beyond load and drain after which a run has hung.
 const HUNG_MS: u64 = 120_000;
 
@@ -49,12 +52,27 @@ impl Default for Chain {
 }
 
 impl Chain {
+    /// The same with another election, for so many nodes.
+    pub fn under(self, election: Election, nodes: u16) -> Self {
+        let mut chain = Self { election, ..self };
+        if election == Election::ZkLottery {
+            let shortest = (4 * u64::from(nodes)).max(16);
+            chain.epoch_blocks = chain.epoch_blocks.clamp(shortest, PROVEN_BLOCKS_MAX.max(shortest));
+        }
+        chain
+    }
+
     fn apply(&self, genesis: &mut Genesis) {
         genesis.election = self.election;
         genesis.epoch_blocks = self.epoch_blocks;
         genesis.reshare = self.reshare;
         genesis.timing.idle_ms = self.idle_ms;
         genesis.timing.block_interval_min_ms = self.block_interval_min_ms;
+        if self.election == Election::StakeWeighted {
+            for (member, weight) in genesis.members.iter_mut().zip(1..) {
+                member.weight = weight;
+            }
+        }
     }
 }
 
@@ -71,9 +89,13 @@ pub struct Scenario {
     pub disk_ms: u64,
     /// What a crash leaves of writes that were not synced.
     pub unsynced: Unsynced,
+    /// Members do not ask what they have said before: shows what is then possible.
+    pub trusts_own_journal: bool,
     pub rate: Rate,
     /// Members that do not keep the rules; the properties are those of the others.
     pub hostile: Vec<(usize, Behaviour)>,
+    /// What happens to executors of members once they are started again.
+    pub evm_faults: Vec<(usize, Fault)>,
     /// In order of time, in ms from the start.
     pub events: Vec<(u64, Action)>,
     /// How long the load and the faults go on.
@@ -99,8 +121,10 @@ impl Default for Scenario {
             link: LinkSpec::default(),
             disk_ms: 0,
             unsynced: Unsynced::Lost,
+            trusts_own_journal: false,
             rate: Rate::default(),
             hostile: Vec::new(),
+            evm_faults: Vec::new(),
             events: Vec::new(),
             run_ms: 5_000,
             heals: false,
@@ -108,6 +132,14 @@ impl Default for Scenario {
             drain_ms: 20_000,
             min_height: 20,
         }
+    }
+}
+
+impl Scenario {
+    /// The same with another election. Epochs are as long as it can prove.
+    #[must_use]
+    pub fn under(self, election: Election) -> Self {
+        Self { chain: self.chain.under(election, self.nodes), ..self }
     }
 }
 
@@ -145,8 +177,11 @@ pub fn run_with(scenario: &Scenario, after: impl AsyncFnOnce(&mut Cluster)) -> R
             let _ = writeln!(text, "  - {violation}");
         }
         panic!(
-            "scenario {} fails with seed {seed}:\n{text}repeat with: BATON_SEED={seed} cargo test -p baton-sim {}",
-            scenario.name, scenario.name
+            "scenario {} under {} fails with seed {seed}:\n{text}repeat with: BATON_SEED={seed} cargo test -p \
+             baton-sim {}",
+            scenario.name,
+            scenario.chain.election.kind().name(),
+            scenario.name
         );
     }
     report
@@ -196,6 +231,8 @@ async fn simulate(
     let mut cluster =
         Cluster::new(context.child("cluster"), genesis, keys, scenario.link, scenario.unsynced, hostile)
             .await;
+    cluster.trusts_own_journal = scenario.trusts_own_journal;
+    cluster.evm_faults = scenario.evm_faults.iter().copied().collect();
     for member in &cluster.members {
         member.disk.set(|faults| faults.latency_ms = scenario.disk_ms);
     }
@@ -242,6 +279,7 @@ async fn drive(cluster: &mut Cluster, scenario: &Scenario, load: &mut Load, viol
             act(cluster, load, action).await;
         }
         load.submit(&cluster.running().collect::<Vec<_>>());
+        cluster.post().await;
         load.pause().await;
         let height = cluster.running().map(|(_, client)| client.finalized_height()).max().unwrap_or(0);
         if height > highest {
@@ -267,7 +305,7 @@ async fn drive(cluster: &mut Cluster, scenario: &Scenario, load: &mut Load, viol
 async fn act(cluster: &mut Cluster, load: &Load, action: &Action) {
     cluster.trace.record(Entry::Fault(action.to_string()));
     action.apply(cluster).await;
-    if let Action::Wipe(index) = action {
+    if let Action::Wipe(index) | Action::Restore(index) | Action::Rot(index, ..) = action {
         load.promises.lock().forget(*index);
     }
 }
@@ -283,6 +321,7 @@ async fn drain(
     let deadline = context.current() + Duration::from_millis(drain_ms);
     while context.current() < deadline {
         cluster.reap();
+        cluster.post().await;
         if cluster.lowest() >= height && properties::unsettled(cluster, &load.promises.lock()).is_empty() {
             return true;
         }

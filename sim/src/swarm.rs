@@ -3,14 +3,15 @@
 //! The draw stays within what a cluster tolerates: at any time at most f members are at fault, or all
 //! of them are for a while (a crash of all, a partition without a majority, heavy loss), and at the end
 //! all faults end. So every property must hold in every draw. A wiped member counts as faulty from
-//! then on, as it may never get a share again.
+//! then on, as it may never get a share again; one whose votes rot or whose disk is set back does too, and
+//! meanwhile not all members lose their memory, which is what keeps it from a wrong vote.
 //!
 //! A draw takes only some of the kinds of faults: with all of them in each run, some combinations would never
 //! come up, because others hide them.
 
 use crate::{
     cluster::LinkSpec,
-    disk::Unsynced,
+    disk::{Damage, Unsynced},
     fault::Action,
     load::Rate,
     scenario::{Chain, Scenario},
@@ -26,6 +27,8 @@ use std::{fmt::Write as _, ops::RangeInclusive};
 const EPISODES_MAX: usize = 7;
 /// A cluster whose faults it tolerates makes a block at least this often.
 const STALL_MAX_MS: u64 = 12_000;
+/// A member that starts has asked its peers within this time.
+const ASKED_MS: u64 = 8_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -33,6 +36,8 @@ enum Kind {
     CrashAtWrite,
     FlappingProcess,
     Wipe,
+    Rot,
+    Restore,
     Pause,
     CutOff,
     FlappingLink,
@@ -43,16 +48,19 @@ enum Kind {
     Skew,
     SlowDisk,
     FullDisk,
+    UnreadableDisk,
     CrashAll,
     NoMajority,
     HeavyLoss,
 }
 
-const KINDS: [Kind; 17] = [
+const KINDS: [Kind; 20] = [
     Kind::Crash,
     Kind::CrashAtWrite,
     Kind::FlappingProcess,
     Kind::Wipe,
+    Kind::Rot,
+    Kind::Restore,
     Kind::Pause,
     Kind::CutOff,
     Kind::FlappingLink,
@@ -63,6 +71,7 @@ const KINDS: [Kind; 17] = [
     Kind::Skew,
     Kind::SlowDisk,
     Kind::FullDisk,
+    Kind::UnreadableDisk,
     Kind::CrashAll,
     Kind::NoMajority,
     Kind::HeavyLoss,
@@ -73,7 +82,27 @@ impl Kind {
     const fn all(self) -> bool {
         matches!(self, Self::CrashAll | Self::NoMajority | Self::HeavyLoss)
     }
+
+    /// Whether the member may lack votes or a share for the rest of the run.
+    const fn lasts(self) -> bool {
+        matches!(self, Self::Wipe | Self::Rot | Self::Restore | Self::UnreadableDisk)
+    }
+
+    /// Whether only the memory of its peers keeps the member from a wrong vote.
+    const fn relies_on_memory(self) -> bool {
+        matches!(self, Self::Rot | Self::Restore)
+    }
 }
+
+/// The default most often: it has the most to go wrong.
+const ELECTIONS: [Election; 6] = [
+    Election::ZkLottery,
+    Election::ZkLottery,
+    Election::ZkLottery,
+    Election::ThresholdLottery,
+    Election::RoundRobin,
+    Election::StakeWeighted,
+];
 
 struct Draw {
     rng: StdRng,
@@ -85,19 +114,26 @@ struct Draw {
     faulty: Vec<(RangeInclusive<u64>, usize)>,
     /// When the cluster as a whole is.
     stalls: Vec<RangeInclusive<u64>>,
+    /// When all members lose their memory, and when somebody relies on it.
+    crashes: Vec<RangeInclusive<u64>>,
+    memories: Vec<RangeInclusive<u64>>,
     events: Vec<(u64, Action)>,
+}
+
+fn overlap(one: &RangeInclusive<u64>, other: &RangeInclusive<u64>) -> bool {
+    one.start() <= other.end() && other.start() <= one.end()
 }
 
 /// The scenario of a seed.
 pub fn draw(seed: u64) -> Scenario {
     let mut rng = StdRng::seed_from_u64(seed);
     let nodes = pick(&mut rng, &[4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 7, 7, 3, 1]);
-    let chain = draw_chain(&mut rng);
+    let chain = draw_chain(&mut rng, nodes);
     let latency_ms = rng.random_range(1..=60);
     let loss_permille = pick(&mut rng, &[0, 0, 0, 5, 20, 50, 100]);
     let link = LinkSpec { latency_ms, jitter_ms: rng.random_range(0..=latency_ms / 2), loss_permille };
     let disk_ms = pick(&mut rng, &[0, 0, 0, 1, 3, 8]);
-    let unsynced = pick(&mut rng, &[Unsynced::Lost, Unsynced::Torn, Unsynced::Kept]);
+    let unsynced = pick(&mut rng, &[Unsynced::Lost, Unsynced::Torn, Unsynced::Reordered, Unsynced::Kept]);
     let rate = draw_rate(&mut rng);
     let run_ms = rng.random_range(3_000..=16_000);
     let mut draw = Draw {
@@ -108,6 +144,8 @@ pub fn draw(seed: u64) -> Scenario {
         run_ms,
         faulty: Vec::new(),
         stalls: Vec::new(),
+        crashes: Vec::new(),
+        memories: Vec::new(),
         events: Vec::new(),
     };
     draw.episodes();
@@ -137,14 +175,16 @@ fn pick<T: Copy>(rng: &mut StdRng, from: &[T]) -> T {
     from[rng.random_range(0..from.len())]
 }
 
-fn draw_chain(rng: &mut StdRng) -> Chain {
-    Chain {
-        election: pick(rng, &[Election::ThresholdLottery, Election::ThresholdLottery, Election::RoundRobin]),
+fn draw_chain(rng: &mut StdRng, nodes: u16) -> Chain {
+    let election = pick(rng, &ELECTIONS);
+    let chain = Chain {
+        election,
         epoch_blocks: pick(rng, &[20, 30, 40, 60, 2_000, 2_000]),
         reshare: pick(rng, &[Reshare::OnChange, Reshare::EveryEpoch]),
         idle_ms: pick(rng, &[150, 300, 300]),
         block_interval_min_ms: pick(rng, &[30, 100, 150]),
-    }
+    };
+    chain.under(election, nodes)
 }
 
 fn draw_rate(rng: &mut StdRng) -> Rate {
@@ -156,6 +196,7 @@ fn draw_rate(rng: &mut StdRng) -> Rate {
         replicated_every: pick(rng, &[0, 1, 3]),
         twice_every: pick(rng, &[0, 1, 4]),
         short_every: pick(rng, &[0, 0, 3]),
+        evm_every: 0,
     }
 }
 
@@ -172,7 +213,14 @@ impl Draw {
             if kind.all() {
                 self.cluster_fault(kind, from, to);
             } else {
-                let until = if kind == Kind::Wipe { u64::MAX } else { to };
+                let until = if kind.lasts() { u64::MAX } else { to };
+                let asked = from..=to + ASKED_MS;
+                if kind.relies_on_memory() {
+                    if self.crashes.iter().any(|crash| overlap(crash, &asked)) {
+                        continue;
+                    }
+                    self.memories.push(asked);
+                }
                 let member = self.rng.random_range(0..self.nodes);
                 if self.take(member, from..=until) {
                     self.member_fault(kind, member, from, to);
@@ -191,7 +239,7 @@ impl Draw {
         let mut others: Vec<usize> = self
             .faulty
             .iter()
-            .filter(|(other, _)| other.start() <= span.end() && span.start() <= other.end())
+            .filter(|(other, _)| overlap(other, &span))
             .map(|(_, other)| *other)
             .filter(|other| *other != member)
             .collect();
@@ -209,6 +257,12 @@ impl Draw {
     }
 
     fn cluster_fault(&mut self, kind: Kind, from: u64, to: u64) {
+        if kind == Kind::CrashAll {
+            if self.memories.iter().any(|memory| overlap(memory, &(from..=to))) {
+                return;
+            }
+            self.crashes.push(from..=to);
+        }
         self.stalls.push(from..=to);
         match kind {
             Kind::CrashAll => {
@@ -229,18 +283,26 @@ impl Draw {
     }
 
     fn member_fault(&mut self, kind: Kind, member: usize, from: u64, to: u64) {
+        // A vote that nobody can do without must not be lost.
+        if kind.lasts() && self.tolerated() == 0 {
+            return;
+        }
         let (begin, end) = match kind {
             Kind::Crash => (Action::Crash(member), Action::Restart(member)),
             Kind::CrashAtWrite => {
                 let writes = self.rng.random_range(0..=300);
                 (Action::CrashAtWrite(member, writes), Action::Restart(member))
             }
-            Kind::Wipe => {
-                // A share that nobody can do without must not be lost.
-                if self.tolerated() == 0 {
-                    return;
-                }
-                (Action::Wipe(member), Action::Restart(member))
+            Kind::Wipe => (Action::Wipe(member), Action::Restart(member)),
+            Kind::Rot => {
+                let damage = pick(&mut self.rng, &[Damage::Flip, Damage::Cut, Damage::Gone]);
+                self.at(from, Action::Crash(member));
+                (Action::Rot(member, "_consensus_", damage), Action::Restart(member))
+            }
+            Kind::Restore => {
+                self.at(from, Action::Copy(member));
+                self.at(to, Action::Restore(member));
+                return self.at(to, Action::Restart(member));
             }
             Kind::Pause => (Action::Pause(member), Action::Resume(member)),
             Kind::CutOff => (Action::Partition(vec![member]), Action::Heal),
@@ -282,6 +344,13 @@ impl Draw {
                 self.at(to, Action::FullDisk(member, false));
                 (Action::FullDisk(member, true), Action::Restart(member))
             }
+            Kind::UnreadableDisk => {
+                // Most of what it needs it has read: it notices when it starts.
+                self.at(from, Action::Crash(member));
+                self.at(from, Action::UnreadableDisk(member, true));
+                self.at(to, Action::UnreadableDisk(member, false));
+                (Action::Restart(member), Action::Restart(member))
+            }
             Kind::CrashAll | Kind::NoMajority | Kind::HeavyLoss => unreachable!("not of one member"),
         };
         self.at(from, begin);
@@ -311,6 +380,7 @@ pub fn to_rust(scenario: &Scenario) -> String {
         link,
         disk_ms,
         unsynced,
+        trusts_own_journal: _,
         rate,
         hostile,
         events,
@@ -319,6 +389,7 @@ pub fn to_rust(scenario: &Scenario) -> String {
         stall_max_ms,
         drain_ms,
         min_height,
+        evm_faults: _,
     } = scenario;
     let Chain { election, epoch_blocks, reshare, idle_ms, block_interval_min_ms } = chain;
     let mut text = format!(
@@ -365,6 +436,7 @@ mod tests {
             .map(|(_, action)| format!("{action:?}").split('(').next().unwrap().to_owned())
             .collect();
         let expect = [
+            "Copy",
             "Crash",
             "CrashAll",
             "CrashAtWrite",
@@ -376,13 +448,25 @@ mod tests {
             "Pause",
             "Restart",
             "RestartAll",
+            "Restore",
             "Resume",
+            "Rot",
             "Skew",
             "Slow",
             "SlowDisk",
+            "UnreadableDisk",
             "Wipe",
         ];
         assert_eq!(drawn.iter().map(String::as_str).collect::<Vec<_>>(), expect);
+    }
+
+    #[test]
+    fn every_election_is_drawn() {
+        let drawn: BTreeSet<_> = (0..100).map(|seed| draw(seed).chain.election.kind().name()).collect();
+        assert_eq!(
+            drawn.into_iter().collect::<Vec<_>>(),
+            ["round-robin", "stake-weighted", "threshold-lottery", "zk-lottery"]
+        );
     }
 
     #[test]
@@ -392,9 +476,13 @@ mod tests {
             let wiped: BTreeSet<usize> = scenario
                 .events
                 .iter()
-                .filter_map(
-                    |(_, action)| if let Action::Wipe(member) = action { Some(*member) } else { None },
-                )
+                .filter_map(|(_, action)| match action {
+                    Action::Wipe(member)
+                    | Action::Rot(member, ..)
+                    | Action::Restore(member)
+                    | Action::UnreadableDisk(member, _) => Some(*member),
+                    _ => None,
+                })
                 .collect();
             assert!(wiped.len() <= faults_tolerated(u32::from(scenario.nodes)) as usize, "seed {seed}");
         }

@@ -1,10 +1,15 @@
-//! Every vote that left a member, over all its lives. An honest member never contradicts itself, whatever
-//! happens to its process and its disk.
+//! Every vote that left a member, and every signature over a batch, over all its lives. An honest member never
+//! contradicts itself, whatever happens to its process and its disk.
 
 use crate::trace::{Entry, Trace};
+use baton_consensus::{
+    network::Channel,
+    settlement::{Message, Position},
+};
 use baton_types::{Digest, Epoch, PublicKey, Scheme};
+use bytes::Bytes;
 use commonware_actor::{Feedback, Unreliable};
-use commonware_codec::DecodeExt as _;
+use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_consensus::{Epochable as _, Viewable as _, simplex::types::Vote};
 use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated, utils::mux};
 use commonware_runtime::{IoBuf, IoBufs, deterministic::Context};
@@ -23,6 +28,8 @@ struct Said {
 #[derive(Default)]
 pub struct Votes {
     said: BTreeMap<(u64, u64), Said>,
+    /// Partial signatures, which are unique, by place and epoch.
+    batches: BTreeMap<(Position, u64), Bytes>,
     /// Votes of epochs up to this one need a share that the member lost.
     shareless: Option<u64>,
     contradiction: Option<String>,
@@ -72,6 +79,17 @@ impl Votes {
         }
     }
 
+    /// Two signatures of one epoch for one place are over two batches.
+    pub fn hear_batch(&mut self, message: &Message) {
+        let Message::Partial { position, epoch, partial } = message else { return };
+        let partial = partial.encode();
+        let first = self.batches.entry((*position, *epoch)).or_insert_with(|| partial.clone());
+        if *first != partial {
+            let Position { rollup, index, .. } = position;
+            self.contradict(format!("signatures over two batches {index} of rollup {rollup}"));
+        }
+    }
+
     fn contradict(&mut self, what: String) {
         self.contradiction.get_or_insert(what);
     }
@@ -81,7 +99,7 @@ impl Votes {
 #[derive(Clone, Debug)]
 pub struct Heard {
     inner: simulated::Sender<PublicKey, Context>,
-    listener: Option<Listener>,
+    listener: Option<(Channel, Listener)>,
 }
 
 #[derive(Clone)]
@@ -98,7 +116,13 @@ impl std::fmt::Debug for Listener {
 }
 
 impl Listener {
-    fn hear(&self, message: IoBuf) {
+    fn hear(&self, channel: Channel, message: IoBuf) {
+        if channel == Channel::Batches {
+            if let Ok(message) = Message::decode(message) {
+                self.votes.lock().hear_batch(&message);
+            }
+            return;
+        }
         let vote = mux::parse(message).and_then(|(_, vote)| Vote::<Scheme, Digest>::decode(vote));
         let Ok(vote) = vote else {
             self.votes.lock().contradict("an undecodable vote".to_owned());
@@ -113,7 +137,7 @@ impl Listener {
 }
 
 impl Heard {
-    pub fn new(inner: simulated::Sender<PublicKey, Context>, listener: Option<Listener>) -> Self {
+    pub fn new(inner: simulated::Sender<PublicKey, Context>, listener: Option<(Channel, Listener)>) -> Self {
         Self { inner, listener }
     }
 }
@@ -130,7 +154,7 @@ impl LimitedSender for Heard {
 
 pub struct Checked<'a> {
     inner: <simulated::Sender<PublicKey, Context> as LimitedSender>::Checked<'a>,
-    listener: Option<&'a Listener>,
+    listener: Option<&'a (Channel, Listener)>,
 }
 
 impl CheckedSender for Checked<'_> {
@@ -142,8 +166,8 @@ impl CheckedSender for Checked<'_> {
 
     fn send(self, message: impl Into<IoBufs> + Send, priority: bool) -> Unreliable<Feedback> {
         let message = message.into().coalesce();
-        if let Some(listener) = self.listener {
-            listener.hear(message.clone());
+        if let Some((channel, listener)) = self.listener {
+            listener.hear(*channel, message.clone());
         }
         self.inner.send(message, priority)
     }

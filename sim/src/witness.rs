@@ -57,6 +57,7 @@ impl Witness {
                     None => Ok(()),
                 }
             }
+            Event::Executed { .. } => Ok(()),
         }
     }
 

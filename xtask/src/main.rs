@@ -1,9 +1,13 @@
 //! Chores of this repository: `cargo xtask <command>`.
 
+mod clients;
+mod contracts;
 mod fuzz;
+mod npm;
 mod steps;
 mod sweep;
 mod tidy;
+mod web;
 
 use eyre::{Result, WrapErr as _, bail};
 use std::{env, path::PathBuf, process::ExitCode};
@@ -16,6 +20,9 @@ Usage: cargo xtask <command>
   docs     the API documentation, with every warning an error
   fuzz     mutants for every decoder of bytes from outside: [--inputs N] [--target NAME] [--seed N]
   sweep    drawn clusters under drawn faults: [--seeds N] [--minutes N] [--from N] [--replay SEED]
+  contracts  the L1 contracts: npm ci when needed, forge test
+  web      the light client and the explorer: npm ci and Chromium when needed, tests in a browser
+  clients  cast, viem, ethers, anvil and an execution client with EVM rollups: npm ci when needed
   vectors  write the golden vectors under specs/vectors anew; the difference is a break to approve
 ";
 
@@ -28,6 +35,9 @@ fn main() -> Result<ExitCode> {
         ["docs"] => steps::one(&root()?, &steps::DOCS),
         ["fuzz", ref args @ ..] => fuzz::run(&root()?, args),
         ["sweep", ref args @ ..] => sweep::run(&root()?, args),
+        ["contracts"] => steps::one(&root()?, &steps::CONTRACTS),
+        ["web"] => steps::one(&root()?, &steps::WEB),
+        ["clients"] => steps::one(&root()?, &steps::CLIENTS),
         ["vectors"] => steps::one(&root()?, &steps::VECTORS),
         [] | ["help" | "-h" | "--help"] => {
             print!("{HELP}");

@@ -1,7 +1,7 @@
 //! Runs the checks one after the other and counts what passed. A failing step does not stop the
 //! others: one run shows everything that is wrong.
 
-use crate::tidy;
+use crate::{clients, contracts, tidy, web};
 use eyre::{Result, WrapErr as _};
 use std::{
     ffi::OsString,
@@ -39,7 +39,21 @@ const FORMAT: Step = Step { name: "format", run: |root| check(cargo(root, &["fmt
 
 const CLIPPY: Step = Step {
     name: "clippy",
-    run: |root| check(cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    run: |root| {
+        check(cargo(
+            root,
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--features",
+                clients::FEATURES,
+                "--",
+                "-D",
+                "warnings",
+            ],
+        ))
+    },
 };
 
 pub const TIDY: Step = Step {
@@ -68,13 +82,24 @@ const TESTS: Step =
 pub const VECTORS: Step = Step {
     name: "vectors",
     run: |root| {
-        let packages = ["--package", "baton-types", "--package", "baton-vrf"];
-        let mut command = cargo(root, &["test"]);
-        command.args(packages).args(["--test", "all", "vectors"]);
-        command.env("BATON_BLESS", "1");
-        tests(command)
+        let written = |args: &[&str]| {
+            let mut command = cargo(root, &["test"]);
+            command.args(args).env("BATON_BLESS", "1");
+            tests(command)
+        };
+        let packages = ["--package", "baton-types", "--package", "baton-vrf", "--package", "baton-execution"];
+        let mut tally = written(&[&packages[..], &["--test", "all", "vectors"]].concat())?;
+        for package in ["baton-settlement", "baton-consensus"] {
+            tally += written(&["--package", package, "--lib", "vectors"])?;
+        }
+        Ok(tally)
     },
 };
+
+pub const CONTRACTS: Step = Step { name: "contracts", run: contracts::check };
+
+pub const WEB: Step = Step { name: "web", run: web::run };
+pub const CLIENTS: Step = Step { name: "clients", run: clients::check };
 
 /// Everything, in order of how soon it fails. The last line printed is `N passed, N failed`.
 pub fn test(root: &Path) -> Result<ExitCode> {
@@ -83,7 +108,7 @@ pub fn test(root: &Path) -> Result<ExitCode> {
         println!("{error:#}");
     }
     let mut total = Tally::default();
-    for step in [TIDY, FORMAT, CLIPPY, DOCS, TESTS] {
+    for step in [TIDY, FORMAT, CLIPPY, DOCS, TESTS, CONTRACTS, CLIENTS, WEB] {
         total += timed(root, &step);
     }
     println!("{} passed, {} failed", total.passed, total.failed);
@@ -134,13 +159,17 @@ pub fn cargo(root: &Path, args: &[&str]) -> Command {
 }
 
 /// One check: passed when the command succeeds.
-fn check(mut command: Command) -> Result<Tally> {
+pub fn check(mut command: Command) -> Result<Tally> {
     let status = command.status().wrap_err_with(|| format!("starting {command:?}"))?;
     Ok(if status.success() { Tally::PASS } else { Tally::FAIL })
 }
 
 /// As many checks as the test programs report, shown while they run.
-fn tests(mut command: Command) -> Result<Tally> {
+pub fn tests(command: Command) -> Result<Tally> {
+    run_counted(command, parse_result)
+}
+
+pub fn run_counted(mut command: Command, parse: fn(&str) -> Option<Tally>) -> Result<Tally> {
     let mut child =
         command.stdout(Stdio::piped()).spawn().wrap_err_with(|| format!("starting {command:?}"))?;
     let output = child.stdout.take().expect("the output is piped");
@@ -149,7 +178,7 @@ fn tests(mut command: Command) -> Result<Tally> {
         let line = line.wrap_err("reading the output of the tests")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
-        if let Some(result) = parse_result(&line) {
+        if let Some(result) = parse(&line) {
             tally += result;
         }
     }
@@ -163,7 +192,13 @@ fn tests(mut command: Command) -> Result<Tally> {
 
 /// Reads `test result: ok. 3 passed; 0 failed; …`.
 fn parse_result(line: &str) -> Option<Tally> {
-    let (_, counts) = line.trim().strip_prefix("test result:")?.split_once(". ")?;
+    parse_counts(line, "test result:")
+}
+
+pub fn parse_counts(line: &str, prefix: &str) -> Option<Tally> {
+    // Colours of forge.
+    let plain = line.replace("\u{1b}[32m", "").replace("\u{1b}[31m", "").replace("\u{1b}[0m", "");
+    let (_, counts) = plain.trim().strip_prefix(prefix)?.split_once(". ")?;
     let count = |name: &str| {
         counts.split(';').find_map(|part| part.trim().strip_suffix(name)?.trim().parse::<u64>().ok())
     };

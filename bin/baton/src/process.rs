@@ -56,6 +56,11 @@ pub fn terminate(pid: u32) {
     signal(pid, Signal::TERM);
 }
 
+/// Makes one of our children stand still, or go on.
+pub fn pause(pid: u32, still: bool) {
+    signal(pid, if still { Signal::STOP } else { Signal::CONT });
+}
+
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid).ok().and_then(Pid::from_raw) {
         // Fails only when the process has ended, which is what was wanted.

@@ -4,6 +4,7 @@ use baton_types::{
     api::{ErrorData, Topic},
     receipt::{Reason, Refusal},
 };
+use bytes::Bytes;
 use eyre::{WrapErr as _, bail, eyre};
 use futures::{SinkExt as _, StreamExt as _};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
@@ -153,7 +154,7 @@ impl Api {
     ) -> Result<T, CallError> {
         let request = Request { jsonrpc: "2.0", id: 1, method, params };
         let body = serde_json::to_vec(&request).expect("API types have only string keys");
-        let bytes = self.post(body).await?;
+        let bytes = self.post(body.into()).await?;
         let response: Response<'_> = serde_json::from_slice(bytes.as_ref())
             .map_err(|error| CallError::Failed(format!("{}: not a JSON-RPC answer: {error}", self.url)))?;
         if let Some(error) = response.error {
@@ -165,7 +166,7 @@ impl Api {
     }
 
     /// Posts a whole JSON-RPC request and returns the body of the answer.
-    pub async fn post(&self, body: Vec<u8>) -> Result<impl AsRef<[u8]> + use<>, CallError> {
+    pub async fn post(&self, body: Bytes) -> Result<impl AsRef<[u8]> + use<>, CallError> {
         let response = self
             .http
             .post(&self.url)

@@ -1,13 +1,24 @@
 //! What the rest of a node (RPC, tests) may ask of consensus. Cheap to clone; every call is bounded.
 
-use baton_execution::pool::{PoolStats, Unit};
+use crate::{
+    evm::{Execution, Outcome},
+    minute::LastMinute,
+    settlement::Board,
+    tally::Tally,
+};
+use alloy_primitives::Address;
+use baton_execution::{
+    evm::{Refused, Signed},
+    pool::{PoolStats, Unit},
+};
 use baton_types::{
     Block, Digest, Epoch, Finalization, PublicKey, RollupId, TxId,
     api::Ack,
-    proof::Proof,
+    lottery::Indices,
+    proof::{BlockProof, Proof},
     receipt::{Reason, Receipt, Refusal, Rung},
 };
-use commonware_cryptography::Digested;
+use commonware_cryptography::{Digested, Digestible as _};
 use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::broadcast;
 
@@ -69,9 +80,17 @@ pub struct BlockFound {
 pub enum Event {
     /// A block reached `proposed`, `notarized` or `finalized`. Finalized blocks come in order of
     /// height and without gaps, except after `Lagged`.
-    Block { rung: Rung, block: Digested<Block>, time_ms: u64 },
+    Block {
+        rung: Rung,
+        block: Digested<Block>,
+        time_ms: u64,
+        /// Members whose votes for it this node had seen by then.
+        voters: Indices,
+    },
     /// Waiting transactions ended without being ordered.
     Ended { ids: Arc<[TxId]>, rung: Rung, reason: Reason, time_ms: u64 },
+    /// The final block at `height` was executed, which ordered these of an EVM rollup.
+    Executed { rollup: RollupId, height: u64, outcomes: Arc<[(TxId, Outcome)]>, time_ms: u64 },
 }
 
 /// What this node sees of the cluster right now.
@@ -93,8 +112,10 @@ pub struct Live {
     /// This node is to keep the whole chain, but no peer that answered has what comes next: the lowest
     /// height at which one of them has a block.
     pub unavailable_below: Option<u64>,
-    /// Whether this node holds a share of the key in this epoch.
+    /// Whether this node votes in this epoch, with a share of the key.
     pub voting: bool,
+    /// Why it does not vote although it may hold a share.
+    pub silence: Option<Silence>,
     /// Holders of the key in this epoch, in committee order.
     pub holders: Vec<PublicKey>,
     /// Last view of this epoch with a vote of each holder.
@@ -102,8 +123,15 @@ pub struct Live {
     /// How far the last block of each author was ahead of this node's clock, in ms, where that was
     /// more than the genesis allows. One author: its clock is fast. Many: this node's is slow.
     pub authors_ahead: BTreeMap<PublicKey, u64>,
-    /// Finalized blocks by author since this node started.
-    pub blocks_authored: BTreeMap<PublicKey, u64>,
+}
+
+/// Why a member with a share of the key does not vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// It has started, and too few members have answered which votes of it they have seen.
+    AskingPeers,
+    /// Votes that it cast in this epoch are not on its vote journal.
+    VotesLost,
 }
 
 /// Handle on a running node.
@@ -111,6 +139,7 @@ pub struct Live {
 pub struct Client {
     pub(crate) mempool: crate::mempool::Mailbox,
     pub(crate) ledger: crate::ledger::Mailbox,
+    pub(crate) batches: Option<Arc<Board>>,
     pub(crate) shared: Arc<crate::shared::Shared>,
 }
 
@@ -121,9 +150,26 @@ impl Client {
         self.mempool.submit(submit).await
     }
 
+    /// As [`Self::submit`], for whom a signed receipt says nothing; signing one takes as long as half a recovered
+    /// sender.
+    pub async fn submit_unsigned(&self, submit: Submit) -> Result<Vec<Result<Vec<TxId>, Refusal>>, Refusal> {
+        Ok(self.mempool.take(submit).await?.0)
+    }
+
+    /// Whether [`Self::submit`] would take a request now; if not, it is not worth reading.
+    pub fn admits(&self) -> Result<(), Refusal> {
+        self.mempool.admits()
+    }
+
     /// Where a transaction stands; `not_found` when this node knows nothing of it.
     pub async fn transaction(&self, id: TxId) -> Result<TransactionStatus, Refusal> {
-        self.ledger.transaction(id).await
+        let mut status = self.ledger.transaction(id).await?;
+        if let (Some(place), Rung::Finalized | Rung::Executed, Some(board)) =
+            (&status.place, status.rung, &self.batches)
+        {
+            status.rung = board.rung(place.rollup, place.height).unwrap_or(status.rung);
+        }
+        Ok(status)
     }
 
     pub async fn block(&self, id: BlockId) -> Result<BlockFound, Refusal> {
@@ -144,13 +190,76 @@ impl Client {
         self.ledger.proof(id).await
     }
 
+    /// Proof that a block is final.
+    pub async fn block_proof(&self, id: BlockId) -> Result<BlockProof, Refusal> {
+        let BlockFound { block, rung, .. } = self.block(id).await?;
+        if rung != Rung::Finalized {
+            let detail = format!("block {} is {} and not final yet", block.digest(), rung.name());
+            return Err(Refusal::new(Reason::NotReady, detail).retry_after(200));
+        }
+        let header = block.inner().header().clone();
+        let (history, certificate) = self.ledger.finality(block).await?;
+        Ok(BlockProof { header, history, certificate })
+    }
+
+    /// Batches for L1; none of a chain that does not settle.
+    pub const fn batches(&self) -> Option<&Arc<Board>> {
+        self.batches.as_ref()
+    }
+
     /// Events from now on. A receiver that falls behind gets `Lagged` and must catch up by height.
     pub fn subscribe(&self) -> broadcast::Receiver<Event> {
         self.shared.events.subscribe()
     }
 
+    /// This node's clock, Unix ms.
+    pub fn now_ms(&self) -> u64 {
+        self.shared.now_ms()
+    }
+
     pub fn live(&self) -> Live {
         self.shared.live()
+    }
+
+    /// What became final lately.
+    pub fn last_minute(&self) -> LastMinute {
+        self.shared.last_minute()
+    }
+
+    /// What finalized blocks say of each member.
+    pub fn tally(&self) -> Tally {
+        self.shared.tally()
+    }
+
+    /// The executor of an EVM rollup.
+    pub fn execution(&self, rollup: RollupId) -> Option<Arc<Execution>> {
+        self.shared.executions().get(&rollup).cloned()
+    }
+
+    /// The executors of all EVM rollups.
+    pub fn executions(&self) -> impl Iterator<Item = &Arc<Execution>> {
+        self.shared.executions().values()
+    }
+
+    /// A transaction of an EVM rollup, from its admission until its execution is final.
+    pub fn waiting(&self, rollup: RollupId, id: TxId) -> Option<Arc<Signed>> {
+        self.shared.signed(rollup, &[id]).pop().flatten()
+    }
+
+    /// Whether the rules of nonces, balances and fees of an EVM rollup would take a transaction now.
+    pub fn check_signed(&self, rollup: RollupId, signed: &Signed) -> Result<(), Refused> {
+        self.shared.check_signed(rollup, signed)
+    }
+
+    /// In an EVM rollup: the nonce after the last that waits here or is ordered without a gap; none when
+    /// nothing of this sender is.
+    pub fn next_nonce(&self, rollup: RollupId, sender: &Address) -> Option<u64> {
+        self.shared.next_nonce(rollup, sender)
+    }
+
+    /// The height of the final block that ordered a transaction.
+    pub async fn ordered_at(&self, id: TxId) -> Result<Option<u64>, Refusal> {
+        self.ledger.ordered_at(id).await
     }
 
     pub fn mempool(&self) -> PoolStats {

@@ -14,25 +14,34 @@
 //!
 //! Commonware is hidden behind this crate: its type towers are named once, in [`aliases`].
 //! Everything that touches time, randomness, disk and network goes through the runtime, so that the
-//! simulator runs these very nodes. Deliberately absent: execution and settlement.
+//! simulator runs these very nodes. L1 is seen through a trait ([`settlement`]): nothing here talks to it.
 
+mod admission;
 pub mod aliases;
 mod application;
+pub mod broken;
 pub mod client;
 mod election;
+pub mod elections;
 pub mod engine;
 mod epochs;
+pub mod evm;
 mod ledger;
 pub mod lottery;
 mod mempool;
+pub mod minute;
 pub mod network;
 mod observer;
+pub mod settlement;
 mod shared;
 mod storage;
 mod sync;
+pub mod tally;
 #[cfg(test)]
 mod testing;
+mod votes;
 
+pub use broken::Broken;
 pub use client::Client;
 pub use engine::{Config, Node, start};
 pub use epochs::{LogRefused, LogRules};
@@ -41,5 +50,10 @@ pub use storage::{History, HistoryError};
 /// Decoders of what peers and the disk hand to this crate, for whoever throws bytes at them.
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::mempool::wire::{Batch, Message};
+    pub use crate::{
+        evm::exchange::Message as StatesMessage,
+        lottery::Message as LotteryMessage,
+        mempool::wire::{Batch, Message},
+        sync::{EpochStart, Floor, Message as JoiningMessage, Offer},
+    };
 }

@@ -31,10 +31,14 @@ pub enum Channel {
     Joining,
     /// Proofs for the lottery's next epoch.
     Proofs,
+    /// States of EVM rollups for members that joined above them.
+    States,
+    /// Signatures over batches for L1.
+    Batches,
 }
 
 impl Channel {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Votes,
         Self::Certificates,
         Self::Resolver,
@@ -45,6 +49,8 @@ impl Channel {
         Self::Ceremony,
         Self::Joining,
         Self::Proofs,
+        Self::States,
+        Self::Batches,
     ];
 
     pub const fn id(self) -> u64 {
@@ -57,7 +63,8 @@ impl Channel {
             Self::Votes | Self::Certificates | Self::Mempool => NZU32!(512),
             Self::Blocks | Self::Backfill => NZU32!(256),
             Self::Resolver | Self::Lottery | Self::Ceremony => NZU32!(128),
-            Self::Joining | Self::Proofs => NZU32!(16),
+            Self::Batches => NZU32!(64),
+            Self::Joining | Self::Proofs | Self::States => NZU32!(16),
         })
     }
 }

@@ -92,13 +92,13 @@ impl<E: Runtime> Reporter for Observer<E> {
         let shared = &self.shared;
         match &activity {
             Activity::Notarize(vote) => {
-                shared.vote(Round::new(vote.epoch(), vote.view()), usize::from(vote.signer()));
+                shared.vote(Round::new(vote.epoch(), vote.view()), usize::from(vote.signer()), true);
             }
             Activity::Nullify(vote) => {
-                shared.vote(Round::new(vote.epoch(), vote.view()), usize::from(vote.signer()));
+                shared.vote(Round::new(vote.epoch(), vote.view()), usize::from(vote.signer()), false);
             }
             Activity::Finalize(vote) => {
-                shared.vote(Round::new(vote.epoch(), vote.view()), usize::from(vote.signer()));
+                shared.vote(Round::new(vote.epoch(), vote.view()), usize::from(vote.signer()), true);
             }
             Activity::Notarization(notarization) => {
                 let proposal = &notarization.proposal;

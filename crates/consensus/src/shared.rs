@@ -4,23 +4,34 @@
 //! One lock, held for microseconds, never across an await. Everything in it is bounded: unfinalized
 //! blocks by the distance to the finalized tip, ids by the validity window, seeds and times by count.
 
+mod execution;
+mod forced;
 mod ladder;
+mod pool;
+mod votes;
 
+pub use execution::lags;
+pub use forced::Selection;
 pub use ladder::Standing;
 
 use crate::{
-    client::{Event, Live},
+    admission::{self, Admission},
+    client::{Event, Live, Silence},
+    evm::Executions,
     lottery::Lottery,
+    minute::LastMinute,
+    settlement::L1,
+    tally::Tally,
 };
 use baton_execution::{
     Rules,
-    pool::{Checked, Limits, Pool, PoolStats, Source},
+    pool::{Limits, Pool},
     recent::Recent,
 };
 use baton_types::{
-    Block, Digest, Epoch, Genesis, Height, PublicKey, Round, Segment, TxId,
+    Block, Digest, Epoch, Genesis, Height, PublicKey, Round, TxId,
     block::ParentSeed,
-    receipt::{Reason, Refusal, Rung},
+    receipt::{Reason, Rung},
 };
 use commonware_consensus::Heightable as _;
 use commonware_cryptography::{Digested, Digestible as _};
@@ -31,7 +42,7 @@ use std::{
 };
 use tokio::sync::{Notify, broadcast};
 
-/// Events a slow subscriber may be behind before it loses some. Three per block.
+/// Events a slow subscriber may be behind before it loses some. Four per block.
 const EVENTS_MAX: usize = 256;
 /// Seeds of notarized views kept for their children.
 const SEEDS_MAX: usize = 64;
@@ -53,15 +64,23 @@ pub struct Shared {
     pub chain: Digest,
     pub clock: Clock,
     pub events: broadcast::Sender<Event>,
+    /// By which members are told apart and counted.
+    members: baton_types::lottery::Rules,
     /// Wakes a leader that waits for something to propose.
     pub work: Notify,
+    /// Wakes executors: a block rose or became final.
+    pub moved: Notify,
+    executions: Executions,
     /// Under election zk-lottery.
     lottery: OnceLock<Lottery>,
+    /// Where the genesis has a section l1.
+    l1: OnceLock<L1>,
     state: Mutex<State>,
 }
 
 struct State {
     pool: Pool,
+    admission: Admission,
     recent: Recent,
     tracked: BTreeMap<Digest, Tracked>,
     seeds: BTreeMap<Round, ParentSeed>,
@@ -71,6 +90,9 @@ struct State {
     times: BTreeMap<u64, Times>,
     ended: BTreeMap<TxId, (Rung, Reason)>,
     ended_order: VecDeque<TxId>,
+    tally: Tally,
+    minute: LastMinute,
+    votes: votes::Votes,
     live: Live,
 }
 
@@ -81,7 +103,14 @@ struct Tracked {
 }
 
 impl Shared {
-    pub fn new(genesis: &Genesis, rules: Rules, limits: Limits, hash_key: u64, clock: Clock) -> Self {
+    pub fn new(
+        genesis: &Genesis,
+        rules: Rules,
+        limits: Limits,
+        hash_key: u64,
+        clock: Clock,
+        executions: Executions,
+    ) -> Self {
         let block = genesis.block().expect("the genesis was checked when it was read");
         let live = Live {
             epoch: Epoch::zero(),
@@ -94,12 +123,13 @@ impl Shared {
             judges_from: 1,
             unavailable_below: None,
             voting: false,
+            silence: None,
             holders: Vec::new(),
             last_vote_view: Vec::new(),
             authors_ahead: BTreeMap::new(),
-            blocks_authored: BTreeMap::new(),
         };
         let state = State {
+            admission: Admission::new(limits.wait_ms_max, genesis.members.len() as u64),
             pool: Pool::new(&genesis.rollups, limits, hash_key),
             recent: Recent::new(genesis.validity_blocks_max, hash_key),
             tracked: BTreeMap::new(),
@@ -109,6 +139,9 @@ impl Shared {
             times: BTreeMap::new(),
             ended: BTreeMap::new(),
             ended_order: VecDeque::new(),
+            tally: Tally::default(),
+            minute: LastMinute::default(),
+            votes: votes::Votes::new(),
             live,
         };
         Self {
@@ -116,8 +149,12 @@ impl Shared {
             chain: block.header().chain,
             clock,
             events: broadcast::channel(EVENTS_MAX).0,
+            members: genesis.lottery_rules().expect("the genesis was checked when it was read"),
             work: Notify::new(),
+            moved: Notify::new(),
+            executions,
             lottery: OnceLock::new(),
+            l1: OnceLock::new(),
             state: Mutex::new(state),
         }
     }
@@ -125,6 +162,11 @@ impl Shared {
     /// From here on blocks and certificates are told to `lottery`.
     pub fn play(&self, lottery: Lottery) {
         let _ = self.lottery.set(lottery);
+    }
+
+    /// From here on `l1` is told what became of views.
+    pub fn settle(&self, l1: L1) {
+        let _ = self.l1.set(l1);
     }
 
     pub fn lottery(&self) -> Option<&Lottery> {
@@ -143,6 +185,14 @@ impl Shared {
         if let Some(lottery) = self.lottery() {
             lottery.passed(round, digest);
         }
+        if let Some(l1) = self.l1.get() {
+            l1.passed(round, digest.is_some());
+        }
+        self.executions.values().for_each(|execution| execution.passed(round, digest.is_some()));
+    }
+
+    pub const fn executions(&self) -> &Executions {
+        &self.executions
     }
 
     pub fn now_ms(&self) -> u64 {
@@ -153,6 +203,19 @@ impl Shared {
         self.state.lock().live.clone()
     }
 
+    pub fn tally(&self) -> Tally {
+        self.state.lock().tally.clone()
+    }
+
+    /// First height of the epoch that a height belongs to.
+    pub fn epoch_start(&self, height: u64) -> u64 {
+        height - height % self.members.epoch_blocks
+    }
+
+    pub fn last_minute(&self) -> LastMinute {
+        self.state.lock().minute.clone()
+    }
+
     pub fn finalized_height(&self) -> u64 {
         self.state.lock().live.finalized_height
     }
@@ -160,69 +223,6 @@ impl Shared {
     /// When this node saw the last finalization, Unix ms; 0 before the first.
     pub fn finalized_time_ms(&self) -> u64 {
         self.state.lock().live.finalized_time_ms
-    }
-
-    pub fn pool_stats(&self) -> PoolStats {
-        self.state.lock().pool.stats()
-    }
-
-    // ---- Mempool ----
-
-    /// Takes units into the pool, all under one lock. A refused unit does not affect the others.
-    pub fn admit(&self, units: Vec<Checked>, source: &Source) -> Vec<Result<(), Refusal>> {
-        let results = {
-            let mut state = self.state.lock();
-            let tip = state.live.finalized_height;
-            let State { pool, recent, .. } = &mut *state;
-            // It might tell a client that something waits, or expired, which was ordered before it joined.
-            if matches!(source, Source::Client(_)) && tip + 1 < recent.judges_from() {
-                let from = recent.judges_from();
-                let detail = format!(
-                    "this node has just joined and takes transactions from height {from} on; now at {tip}"
-                );
-                let refusal = Refusal::new(Reason::NotReady, detail).retry_after(1_000);
-                return units.iter().map(|_| Err(refusal.clone())).collect();
-            }
-            units
-                .into_iter()
-                .map(|unit| match unit.ids().iter().find(|id| recent.height_of(id).is_some()) {
-                    Some(id) => {
-                        Err(Refusal::new(Reason::Duplicate, format!("transaction {id} is already ordered")))
-                    }
-                    None => pool.admit(unit, source.clone(), tip),
-                })
-                .collect::<Vec<_>>()
-        };
-        if results.iter().any(Result::is_ok) {
-            self.work.notify_waiters();
-        }
-        results
-    }
-
-    pub fn set_replicated(&self, ids: &[TxId]) {
-        self.state.lock().pool.set_replicated(ids);
-    }
-
-    pub fn set_journaled<'a>(&self, ids: impl Iterator<Item = &'a TxId>) {
-        self.state.lock().pool.set_journaled(ids);
-    }
-
-    /// Whether each of `ids` is ordered, or waits here and is on this node's journal.
-    pub fn all_safe(&self, ids: &[TxId]) -> bool {
-        let state = self.state.lock();
-        ids.iter().all(|id| state.pool.journaled(id) || state.recent.height_of(id).is_some())
-    }
-
-    /// Whether any of `ids` still waits in the pool.
-    pub fn any_waiting(&self, ids: &[TxId]) -> bool {
-        let state = self.state.lock();
-        ids.iter().any(|id| state.pool.contains(id))
-    }
-
-    /// Whether each of `ids` waits here or is ordered already.
-    pub fn all_known(&self, ids: &[TxId]) -> bool {
-        let state = self.state.lock();
-        ids.iter().all(|id| state.pool.contains(id) || state.recent.height_of(id).is_some())
     }
 
     // ---- Application ----
@@ -249,8 +249,10 @@ impl Shared {
         let now = self.now_ms();
         let mut state = self.state.lock();
         if state.track(block, rung, now) {
-            let _ = self.events.send(Event::Block { rung, block: block.clone(), time_ms: now });
+            let _ = self.events.send(state.event(block, rung, now));
         }
+        drop(state);
+        self.moved.notify_waiters();
     }
 
     /// What certificates already said of a block that this node has only now found valid.
@@ -266,28 +268,16 @@ impl Shared {
         }
     }
 
-    /// The first id of `block` that its ancestors ordered already; an outer none when they are not known.
+    /// The first id of `block` that its ancestors ordered already, forced ones aside; an outer none when they
+    /// are not known.
     pub fn repeated(&self, parent: &Digest, parent_height: Height, block: &Block) -> Option<Option<TxId>> {
         let state = self.state.lock();
         let ancestry = state.recent.ancestry(parent, parent_height.get())?;
-        Some(block.ids().find(|id| ancestry.contains(id)).copied())
-    }
-
-    /// Whether a block on `parent` would have a transaction. `connected` comes first.
-    pub fn has_work(&self, parent: &Digest, parent_height: Height) -> bool {
-        let state = self.state.lock();
-        let ancestry = state.recent.ancestry(parent, parent_height.get());
-        ancestry
-            .is_some_and(|ancestry| state.pool.has_work(parent_height.get() + 1, |id| ancestry.contains(id)))
-    }
-
-    /// The transactions of a block on `parent`; none when its ancestry is not known.
-    pub fn select(&self, parent: &Digest, parent_height: Height) -> Vec<Segment> {
-        let state = self.state.lock();
-        let ancestry = state.recent.ancestry(parent, parent_height.get());
-        ancestry.map_or_else(Vec::new, |ancestry| {
-            state.pool.select(parent_height.get() + 1, |id| ancestry.contains(id))
-        })
+        let segments = block.body().segments.iter().zip(block.segment_ids());
+        let plain = segments.flat_map(|(segment, (_, ids))| {
+            segment.transactions.iter().zip(ids).filter(|(transaction, _)| transaction.forced().is_none())
+        });
+        Some(plain.map(|(_, id)| *id).find(|id| ancestry.contains(id)))
     }
 
     /// A block of `author` was `ahead_ms` ahead of this node's clock; none when within what is allowed.
@@ -311,23 +301,18 @@ impl Shared {
         state.live.epoch = epoch;
         state.live.view = 0;
         state.live.last_vote_view = vec![None; holders.len()];
+        state.votes.clear();
         state.live.holders = holders;
+    }
+
+    pub fn silence(&self, silence: Option<Silence>) {
+        self.state.lock().live.silence = silence;
     }
 
     /// A block at `height` is known to be final, here or elsewhere.
     pub fn tip(&self, height: Height) {
         let mut state = self.state.lock();
         state.live.tip_height = state.live.tip_height.max(height.get());
-    }
-
-    pub fn vote(&self, round: Round, signer: usize) {
-        let mut state = self.state.lock();
-        if round.epoch() != state.live.epoch {
-            return;
-        }
-        if let Some(last) = state.live.last_vote_view.get_mut(signer) {
-            *last = (*last).max(Some(round.view().get()));
-        }
     }
 
     pub fn notarized(&self, round: Round, digest: &Digest, seed: ParentSeed) {
@@ -341,6 +326,18 @@ impl Shared {
         let block = self.state.lock().tracked.get(digest).map(|tracked| tracked.block.clone());
         if let Some(block) = block {
             self.raise(&block, Rung::Notarized);
+        }
+    }
+
+    /// Resolves once the certificate of a view was seen.
+    pub async fn seed_seen(&self, round: Round) {
+        loop {
+            // Registered before looking, so that nothing between the two is missed.
+            let news = self.work.notified();
+            if self.seed(round).is_some() {
+                return;
+            }
+            news.await;
         }
     }
 
@@ -370,7 +367,9 @@ impl Shared {
             return;
         }
         state.finalize(block, now);
-        let _ = self.events.send(Event::Block { rung: Rung::Finalized, block: block.clone(), time_ms: now });
+        state.tally.finalized(&self.members, block.inner());
+        let _ = self.events.send(state.event(block, Rung::Finalized, now));
+        self.moved.notify_waiters();
         let ids: Arc<[TxId]> = state.pool.expire(height).into();
         if !ids.is_empty() {
             ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
@@ -388,13 +387,6 @@ impl Shared {
         self.state.lock().finalized.get(&height).cloned()
     }
 
-    /// A block that is not final, or became final lately.
-    pub fn known(&self, digest: &Digest) -> Option<Digested<Block>> {
-        let state = self.state.lock();
-        let tracked = state.tracked.get(digest).map(|tracked| tracked.block.clone());
-        tracked.or_else(|| state.finalized.values().rev().find(|block| block.digest() == *digest).cloned())
-    }
-
     /// The parent of a block, if it is not final and known here.
     pub fn unfinalized_parent(&self, block: &Digested<Block>) -> Option<Digested<Block>> {
         let state = self.state.lock();
@@ -406,6 +398,7 @@ impl Shared {
     pub fn start_at(&self, height: u64, parent: Digest) {
         let mut state = self.state.lock();
         state.recent.start_at(height);
+        state.tally.restart();
         state.finalized.clear();
         state.tracked.retain(|_, tracked| tracked.block.height().get() >= height);
         let judges_from = state.recent.judges_from();
@@ -435,6 +428,11 @@ impl Shared {
     /// What this node needs next is at no peer that answered; none when it gets on.
     pub fn unavailable(&self, below: Option<u64>) {
         self.state.lock().live.unavailable_below = below;
+    }
+
+    /// Counts a block that was final before this node started. In order of height.
+    pub fn recount(&self, block: &Digested<Block>) {
+        self.state.lock().tally.restored(&self.members, block.inner());
     }
 
     /// Puts back what a restart lost: ids of the last finalized blocks, oldest first.
@@ -525,6 +523,7 @@ impl State {
         let header = block.inner().header();
         let mut times = self.tracked.get(&block.digest()).map(|tracked| tracked.times).unwrap_or_default();
         times[2] = now;
+        self.minute.finalized(now, times[0], block.inner().transactions() as u64);
         self.finalized.insert(header.height, block.clone());
         while self.finalized.len() > FINALIZED_MAX {
             self.finalized.pop_first();
@@ -540,7 +539,9 @@ impl State {
         live.finalized_digest = block.digest();
         live.finalized_time_ms = now;
         live.tip_height = live.tip_height.max(header.height);
-        *live.blocks_authored.entry(header.author.clone()).or_default() += 1;
+        let behind = live.tip_height - header.height;
+        self.admission
+            .finalized(now, admission::contents(block.inner()), behind, |id| self.pool.contains(id));
         let height = header.height;
         self.tracked.retain(|_, tracked| tracked.block.height().get() > height);
     }

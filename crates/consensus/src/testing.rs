@@ -2,12 +2,14 @@
 
 use baton_execution::{Rules, pool::Limits};
 use baton_types::{
-    Block, Body, Genesis, Header, PrivateKey, PublicKey, Rollup,
+    Block, Body, Digest, Finalization, Genesis, Header, PrivateKey, PublicKey, Results, Rollup, Scheme,
     block::ElectionKind,
+    domain,
     genesis::{Data, Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Timing},
     hex,
     merkle::{EMPTY, Heads},
 };
+use commonware_consensus::simplex::types::{Finalize, Proposal};
 use commonware_cryptography::{
     Digested, Signer as _,
     bls12381::{
@@ -15,11 +17,13 @@ use commonware_cryptography::{
         primitives::{group::Share, sharing::Mode, variant::MinSig},
     },
 };
+use commonware_parallel::Sequential;
 use commonware_utils::{
-    N3f1,
+    N3f1, non_empty,
     ordered::{Map, Set},
 };
 use rand::{SeedableRng as _, rngs::StdRng};
+use serde_json::Value;
 use std::net::{Ipv4Addr, SocketAddr};
 
 /// Members with all their secrets, in the order of the genesis.
@@ -72,6 +76,23 @@ impl Dealt {
         Self { genesis, keys, shares }
     }
 
+    /// The certificate of a block, signed by all members, whatever it is.
+    pub fn certify(&self, chain: &Digest, proposal: Proposal<Digest>) -> Finalization {
+        let (members, sharing) =
+            (self.genesis.identities().expect("checked"), self.genesis.sharing().expect("checked"));
+        let namespace = domain::consensus(chain);
+        let scheme = |key: &PrivateKey| {
+            let share = self.shares.get_value(&key.public_key()).expect("every member has one").clone();
+            Scheme::signer(&namespace, members.clone(), sharing.public().clone(), share).expect("its share")
+        };
+        let schemes: Vec<_> = self.keys.iter().map(scheme).collect();
+        let votes: Vec<_> = schemes
+            .iter()
+            .map(|scheme| Finalize::sign(scheme, proposal.clone()).expect("it signs"))
+            .collect();
+        Finalization::from_finalizes(&schemes[0], non_empty![@votes.iter()], &Sequential).expect("a quorum")
+    }
+
     pub fn rules(&self) -> Rules {
         Rules::new(&self.genesis)
     }
@@ -82,6 +103,8 @@ impl Dealt {
             transactions_max: 10_000,
             client_transactions_max: 10_000,
             client_bytes_max: 8 * 1024 * 1024,
+            wait_ms_max: 100,
+            sender_transactions_max: 64,
             faults_max: 1,
             validity_blocks_max: self.genesis.validity_blocks_max,
             block_bytes_max: self.genesis.block_bytes_max,
@@ -103,6 +126,47 @@ pub fn block_at(dealt: &Dealt, height: u64) -> Digested<Block> {
         ..genesis.header().clone()
     };
     let peaks = vec![EMPTY; height.count_ones() as usize];
-    let body = Body { segments: Vec::new(), heads: Heads::new(), peaks, payload: None, lottery: None };
+    let body = Body {
+        segments: Vec::new(),
+        heads: Heads::new(),
+        peaks,
+        payload: None,
+        lottery: None,
+        results: Results::new(),
+        l1: None,
+    };
     Block::seal(header, body, Some(&dealt.keys[0])).digested()
+}
+
+/// Changes the leaf with this number. False when there is none.
+pub fn change_leaf(value: &mut Value, at: &mut usize, digit: usize) -> bool {
+    match value {
+        Value::Object(fields) => fields.values_mut().any(|value| change_leaf(value, at, digit)),
+        Value::Array(items) => items.iter_mut().any(|value| change_leaf(value, at, digit)),
+        leaf => {
+            if *at > 0 {
+                *at -= 1;
+                return false;
+            }
+            *leaf = match &*leaf {
+                Value::Null => Value::from(1),
+                Value::Bool(bool) => Value::from(!bool),
+                Value::Number(number) => Value::from(number.as_u64().expect("unsigned") + 1),
+                Value::String(text) => Value::from(flip(text, digit)),
+                _ => unreachable!("a leaf"),
+            };
+            true
+        }
+    }
+}
+
+/// Another digit in hex, another letter elsewhere.
+fn flip(text: &str, digit: usize) -> String {
+    let mut bytes = text.as_bytes().to_vec();
+    let at = if bytes.len() > 2 { 2 + digit % (bytes.len() - 2) } else { 0 };
+    bytes[at] = match bytes[at] {
+        b'0' => b'1',
+        _ => b'0',
+    };
+    String::from_utf8(bytes).expect("ASCII")
 }

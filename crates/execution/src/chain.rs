@@ -23,7 +23,7 @@
 use crate::Rules;
 use baton_types::{
     Block, Bundle, BundleId, Rollup, RollupId, Segment, Transaction, TxId, genesis::Data, merkle,
-    transaction::bundle_id,
+    receipt::Reason, transaction::bundle_id,
 };
 use commonware_codec::EncodeSize as _;
 use std::collections::{BTreeMap, btree_map::Entry};
@@ -68,6 +68,10 @@ pub enum Violation {
     Heads,
     #[error("history does not follow from the parent's")]
     History,
+    #[error("forced entries of rollup {rollup} exceed the quota of one block")]
+    ForcedQuota { rollup: RollupId },
+    #[error("a forced entry of rollup {rollup} should be {}", .reason.map_or("ordered".to_owned(), |reason| format!("left out: {}", reason.name())))]
+    ForcedFate { rollup: RollupId, reason: Option<Reason> },
 }
 
 impl Violation {
@@ -92,6 +96,8 @@ impl Violation {
             Self::Height { .. } => "height",
             Self::Heads => "heads",
             Self::History => "history",
+            Self::ForcedQuota { .. } => "forced_quota",
+            Self::ForcedFate { .. } => "forced_fate",
         }
     }
 }
@@ -155,6 +161,10 @@ fn check_payload(rollup: &Rollup, transaction: &Transaction, id: TxId) -> Result
 }
 
 fn check_validity(rules: &Rules, height: u64, transaction: &Transaction, id: TxId) -> Result<(), Violation> {
+    // That it is in its queue is checked against the parent.
+    if rules.forced().is_some() && transaction.forced().is_some() {
+        return Ok(());
+    }
     let valid_until = transaction.valid_until;
     let latest = height.saturating_add(rules.validity_blocks_max());
     if valid_until < height {

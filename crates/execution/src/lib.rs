@@ -14,7 +14,10 @@
 //! gives the same result on every node; only [`ids`]' tables take a secret, and it never shows.
 
 pub mod chain;
+pub mod evm;
+pub mod forced;
 pub mod ids;
+pub mod parallel;
 pub mod pool;
 pub mod recent;
 pub mod rules;

@@ -171,8 +171,7 @@ impl Recent {
         if parent_height + 1 < self.judges_from() {
             return None;
         }
-        let path =
-            self.path(parent, parent_height).map(|overlay| Some(&overlay?.ids)).collect::<Option<_>>()?;
+        let path = self.path(parent, parent_height).collect::<Option<_>>()?;
         Some(Ancestry { path, recent: self, parent_height })
     }
 
@@ -191,7 +190,7 @@ impl Recent {
 /// See [`Recent::ancestry`].
 #[derive(Debug)]
 pub struct Ancestry<'a> {
-    path: Vec<&'a Fingerprints<()>>,
+    path: Vec<&'a Overlay>,
     recent: &'a Recent,
     parent_height: u64,
 }
@@ -199,8 +198,18 @@ pub struct Ancestry<'a> {
 impl Ancestry<'_> {
     pub fn contains(&self, id: &TxId) -> bool {
         let id = self.recent.fingerprinter.of(id);
-        self.path.iter().any(|ids| ids.get(&id).is_some())
+        self.path.iter().any(|overlay| overlay.ids.get(&id).is_some())
             || self.recent.height(&id).is_some_and(|height| height <= self.parent_height)
+    }
+
+    /// Whether the last `validity_blocks_max` blocks before the next one have `id`. All nodes agree, also on ids
+    /// that do not expire: none has forgotten one of these, and some remember older ones.
+    pub fn has_lately(&self, id: &TxId) -> bool {
+        let floor = (self.parent_height + 1).saturating_sub(self.recent.validity_blocks_max);
+        let id = self.recent.fingerprinter.of(id);
+        let lately = floor..=self.parent_height;
+        self.path.iter().any(|overlay| overlay.height >= floor && overlay.ids.get(&id).is_some())
+            || self.recent.height(&id).is_some_and(|height| lately.contains(&height))
     }
 }
 

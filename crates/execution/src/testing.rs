@@ -2,7 +2,8 @@
 
 use crate::{Checked, Limits, Pool, Rules, Unit};
 use baton_types::{
-    Block, Body, Bundle, Digest, Genesis, Header, PrivateKey, Rollup, RollupId, Segment, Transaction, TxId,
+    Block, Body, Bundle, Digest, Genesis, Header, PrivateKey, Results, Rollup, RollupId, Segment,
+    Transaction, TxId,
     block::ElectionKind,
     genesis::{Data, Election, KeyGeneration, KeyOrigin, NetworkName, Ordering, Reshare, Timing},
     merkle::{self, EMPTY, Heads},
@@ -89,6 +90,8 @@ pub const fn limits(block_bytes_max: usize) -> Limits {
         transactions_max: 10_000,
         client_transactions_max: 1_000,
         client_bytes_max: 100_000,
+        wait_ms_max: 100,
+        sender_transactions_max: 16,
         faults_max: 0,
         validity_blocks_max: VALIDITY,
         block_bytes_max,
@@ -169,7 +172,15 @@ fn header(height: u64, parent: Digest) -> Header {
 /// A block whose accumulators start nowhere.
 pub fn block(height: u64, segments: Vec<Segment>) -> Block {
     let peaks = vec![EMPTY; usize::try_from(height.count_ones()).unwrap()];
-    let body = Body { segments, heads: Heads::new(), peaks, payload: None, lottery: None };
+    let body = Body {
+        segments,
+        heads: Heads::new(),
+        peaks,
+        payload: None,
+        lottery: None,
+        results: Results::new(),
+        l1: None,
+    };
     Block::seal(header(height, EMPTY), body, None)
 }
 
@@ -187,7 +198,7 @@ pub fn child(parent: &Block, segments: Vec<Segment>) -> Block {
     let peaks = parent.history_after().unwrap().peaks;
     Block::seal(
         header(height, parent.digest()),
-        Body { segments, heads, peaks, payload: None, lottery: None },
+        Body { segments, heads, peaks, payload: None, lottery: None, results: Results::new(), l1: None },
         None,
     )
 }

@@ -10,7 +10,10 @@ pub mod table;
 #[cfg(test)]
 mod tests;
 
+pub use baton_rpc::config::CONNECTION_BYTES_MAX;
+
 use baton_consensus::History;
+use baton_rpc::eth::EthLimits;
 use baton_types::{PublicKey, hex};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -35,7 +38,12 @@ pub struct NodeConfig {
     pub rpc: RpcConfig,
     pub ops: OpsConfig,
     pub limits: LimitsConfig,
+    /// Of the Ethereum API.
+    pub eth: EthLimits,
+    #[serde(default)]
+    pub auditor: AuditorConfig,
     pub storage: StorageConfig,
+    pub l1: L1Config,
     pub log: LogConfig,
 }
 
@@ -94,7 +102,18 @@ pub struct LimitsConfig {
     pub mempool_bytes_max: usize,
     pub mempool_transactions_max: usize,
     pub client_bytes_max: usize,
+    pub wait_ms_max: u64,
     pub client_transactions_max: usize,
+}
+
+/// An execution client that checks what is executed here; all or nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditorConfig {
+    pub rollup: Option<String>,
+    /// Of its Engine API.
+    pub url: Option<String>,
+    pub jwt_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -102,6 +121,24 @@ pub struct LimitsConfig {
 pub struct StorageConfig {
     pub history: HistoryConfig,
     pub free_bytes_min: u64,
+}
+
+/// Of a cluster that settles.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct L1Config {
+    pub endpoints: Vec<String>,
+    pub poll_ms: u64,
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    #[serde(default)]
+    pub password_file: Option<PathBuf>,
+    pub post_after_ms: u64,
+    pub directory: PathBuf,
+    pub gas_fee_max_gwei: u64,
+    pub blob_fee_max_gwei: u64,
+    pub batch_cost_max_gwei: u64,
+    pub day_cost_max_gwei: u64,
 }
 
 /// How much of the chain this node keeps.
@@ -345,6 +382,18 @@ fn check_together(config: &NodeConfig, settings: &[Setting]) -> Result<(), Confi
     if memory / 4 < request {
         let allowed = format!("at least four times rpc.request_bytes_max ({request})");
         return Err(invalid(source("rpc.memory_bytes_max"), "rpc.memory_bytes_max", memory, allowed));
+    }
+    let AuditorConfig { rollup, url, jwt_file } = &config.auditor;
+    let auditor = [
+        ("auditor.rollup", rollup.is_some()),
+        ("auditor.url", url.is_some()),
+        ("auditor.jwt_file", jwt_file.is_some()),
+    ];
+    if let (Some((given, _)), Some((missing, _))) =
+        (auditor.iter().find(|(_, given)| *given), auditor.iter().find(|(_, given)| !given))
+    {
+        let allowed = format!("a value, because {given} has one: the auditor needs all three, or none");
+        return Err(invalid(source(missing), missing, "none", allowed));
     }
     let limits = &config.limits;
     for (key, value, key_max, max) in [

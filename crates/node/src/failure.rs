@@ -2,11 +2,24 @@
 //!
 //! The parts of a node end by panicking when their disk fails them, so this is a panic hook. It ends the
 //! process: a node without one of its parts is of no use, and must not vote.
+//!
+//! What failed is never read out of a text:
+//!
+//! | known | from | the message |
+//! |---|---|---|
+//! | an error of the disk, a moment ago | [`machine::failed`] | what the operating system says, the file, what helps |
+//! | what the node was about | a panic with [`Broken`] | the file is damaged, what helps |
+//! | the task had just used a file, and the library ended it | [`machine::used`], the place of the panic | the same, if it happens again |
+//! | none of these | | a fault of the program |
 
-use crate::{disk, machine};
+use crate::{
+    disk::{self, Trouble},
+    machine,
+};
+use baton_consensus::Broken;
 use std::{
     io::Write as _,
-    panic::PanicHookInfo,
+    panic::{Location, PanicHookInfo},
     path::{Path, PathBuf},
     process,
     sync::atomic::{AtomicBool, Ordering},
@@ -15,25 +28,6 @@ use std::{
 
 /// A disk with less room than this is full: files grow by whole pages and blocks.
 const FULL_BYTES: u64 = 256 * 1024;
-
-/// What the storage's errors and the words around them have in common.
-const DISK_SIGNS: &[&str] = &[
-    "Runtime(",
-    "Journal(",
-    "Freezer(",
-    "Ordinal(",
-    "Metadata(",
-    "orrupt",
-    "checksum",
-    "journal",
-    "archive",
-    "metadata",
-    "record",
-    "readable",
-    "disk takes writes",
-    "runtime error",
-    "storage",
-];
 
 /// From now on, whatever panics says so in one message and ends the process with 1.
 pub fn install(data_dir: PathBuf) {
@@ -45,129 +39,222 @@ pub fn install(data_dir: PathBuf) {
                 thread::park();
             }
         }
-        let last = machine::last_used().map(|place| place.to_string());
-        let text = explain(&message(info), last.as_deref(), &data_dir, disk::free_bytes(&data_dir).ok());
+        let scene = Scene {
+            used: machine::used().map(|place| place.to_string()),
+            failed: failed(&data_dir),
+            free_bytes: disk::free_bytes(&data_dir).ok(),
+        };
         // Nobody is left to tell if this fails.
-        let _ = writeln!(std::io::stderr(), "error: {text}");
+        let _ = writeln!(std::io::stderr(), "error: {}", scene.explain(&Ended::of(info), &data_dir));
         process::exit(1);
     }));
 }
 
-fn message(info: &PanicHookInfo<'_>) -> String {
-    let text = info.payload_as_str().unwrap_or("a part of the node failed");
-    match info.location() {
-        // The folder of a dependency says which version; the folders above it only where it was built.
-        Some(location) => {
-            let file = location.file();
-            let file = file.split_once("/registry/src/").map_or(file, |(_, rest)| rest);
-            let file = file
-                .split_once('/')
-                .filter(|(top, _)| top.starts_with("index."))
-                .map_or(file, |(_, rest)| rest);
-            format!("{text} [{file}:{}]", location.line())
+/// How a part of the node ended.
+enum Ended {
+    /// It said what failed it.
+    Broken(Broken),
+    /// In the library, which goes on whatever peers and users do, but not without its files.
+    Library {
+        text: String,
+        source: String,
+    },
+    Program(String),
+}
+
+impl Ended {
+    fn of(info: &PanicHookInfo<'_>) -> Self {
+        if let Some(broken) = info.payload().downcast_ref::<Broken>() {
+            return Self::Broken(broken.clone());
         }
-        None => text.to_owned(),
+        let text = info.payload_as_str().unwrap_or("a part of the node failed");
+        let Some(location) = info.location() else { return Self::Program(text.to_owned()) };
+        let source = source(location).to_owned();
+        let text = format!("{text} [{source}:{}]", location.line());
+        if source.starts_with("commonware-") { Self::Library { text, source } } else { Self::Program(text) }
     }
 }
 
-fn explain(message: &str, last_used: Option<&str>, data_dir: &Path, free_bytes: Option<u64>) -> String {
-    let data = data_dir.display();
-    let full =
-        ["No space left", "StorageFull", "Disk quota exceeded"].iter().any(|sign| message.contains(sign));
-    if full || free_bytes.is_some_and(|free| free < FULL_BYTES) {
-        let free = free_bytes.map_or_else(String::new, |free| format!(" ({free} bytes free)"));
-        return format!(
-            "the disk of {data} is full{free}: {message}. Make room and start the node again; nothing is lost \
-             and nothing needs repair"
-        );
+/// A dependency's folder says which version it is; the folders above it only where it was built.
+fn source<'a>(location: &Location<'a>) -> &'a str {
+    let file = location.file();
+    let Some((_, rest)) = file.split_once("/registry/src/") else { return file };
+    rest.split_once('/').map_or(rest, |(_, file)| file)
+}
+
+/// The last error of the disk: where, why, and in whose words.
+struct Failed {
+    place: String,
+    trouble: Trouble,
+    text: String,
+}
+
+fn failed(data_dir: &Path) -> Option<Failed> {
+    let machine::Failed { place, trouble, text, .. } = machine::failed()?;
+    let failed = Failed { place: place.to_string(), trouble, text };
+    // Some errors of the library leave out why.
+    if trouble == Trouble::Failing
+        && let Err(error) = disk::probe(data_dir)
+    {
+        let text = format!("{}: {error}", failed.text);
+        return Some(Failed { trouble: Trouble::of_io(&error), text, ..failed });
     }
-    let last = last_used.map_or_else(String::new, |last| format!("; last file used: {data}/storage/{last}"));
-    let of_disk = DISK_SIGNS.iter().any(|sign| message.contains(sign));
-    match named(message).or(last_used).filter(|_| of_disk) {
-        Some(place) => format!(
-            "this node cannot go on: {message}{last}. Start it again. If it stops there again, a file of \
-             {data}/storage/{} is damaged: {}",
-            partition(place),
-            remedy(place, data_dir)
-        ),
-        None => format!(
-            "this node cannot go on: {message}{last}. Start it again; this looks like a fault of the program: \
-             report it with the log"
-        ),
+    Some(failed)
+}
+
+/// What is known of the disk when a part of the node ends.
+#[derive(Default)]
+struct Scene {
+    used: Option<String>,
+    failed: Option<Failed>,
+    free_bytes: Option<u64>,
+}
+
+impl Scene {
+    /// Whether an error of the disk is why a part ended. From a damaged file of another kind the node may have
+    /// recovered.
+    fn ended_for(&self, failed: &Failed, ended: &Ended) -> bool {
+        match ended {
+            Ended::Program(_) => false,
+            _ if failed.trouble != Trouble::Damaged => true,
+            Ended::Broken(broken) => failed.place.starts_with(&broken.partition),
+            Ended::Library { .. } => self.used.as_ref() == Some(&failed.place),
+        }
+    }
+
+    fn explain(&self, ended: &Ended, data_dir: &Path) -> String {
+        let storage = data_dir.join("storage");
+        let text = match ended {
+            Ended::Broken(broken) => broken.to_string(),
+            Ended::Library { text, .. } | Ended::Program(text) => text.clone(),
+        };
+        if let Some(failed) = &self.failed
+            && self.ended_for(failed, ended)
+        {
+            let Failed { place, trouble, text: said } = failed;
+            let file = storage.join(place).display().to_string();
+            return match trouble.advice(&file, data_dir) {
+                Some(advice) => format!("{advice} ({file}: {said})"),
+                None => format!("{file} is damaged: {said}. {}", remedy(place, data_dir)),
+            };
+        }
+        if self.free_bytes.is_some_and(|free| free < FULL_BYTES) {
+            let advice = Trouble::Full.advice("", data_dir).unwrap_or_default();
+            return format!("{advice} ({text})");
+        }
+        let (place, sure) = match (ended, &self.used) {
+            (Ended::Broken(broken), Some(used)) if used.starts_with(&broken.partition) => (&**used, true),
+            (Ended::Broken(broken), _) => (&*broken.partition, true),
+            (Ended::Library { source, .. }, Some(used)) => (fitting(source, used), false),
+            _ => {
+                return format!(
+                    "this node cannot go on: {text}. Start it again; this looks like a fault of the program: report \
+                     it with the log"
+                );
+            }
+        };
+        let file = storage.join(place).display().to_string();
+        let remedy = remedy(place, data_dir);
+        if sure {
+            format!("{file} is damaged: {text}. {remedy}")
+        } else {
+            format!(
+                "this node cannot go on: {text}. Start it again. If it ends like this again, {file} is damaged. {remedy}"
+            )
+        }
     }
 }
 
-fn partition(place: &str) -> &str {
-    place.split_once('/').map_or(place, |(partition, _)| partition)
-}
-
-/// A partition that the message itself names.
-fn named(message: &str) -> Option<&str> {
-    let start = message.find("baton-")?;
-    let rest = &message[start..];
-    let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "-_/".contains(c))).unwrap_or(rest.len());
-    Some(&rest[..end])
+/// What the library found wrong. Marshal compares its record with the archives, which it need not read for that.
+fn fitting<'a>(source: &str, used: &'a str) -> &'a str {
+    let compares = source.contains("/marshal/core/") && !source.ends_with("/cache.rs");
+    if compares && used.starts_with("baton-marshal-cache") { "baton-blocks" } else { used }
 }
 
 /// What helps against a damaged file.
+struct Remedy {
+    /// What the names of the partitions begin with.
+    of: &'static [&'static str],
+    remove: &'static [&'static str],
+    then: &'static str,
+}
+
+const REMEDIES: &[Remedy] = &[
+    Remedy {
+        of: &["baton-history", "baton-index"],
+        remove: &["baton-history*", "baton-index"],
+        then: "The node makes it again from its blocks",
+    },
+    Remedy {
+        of: &["baton-evm"],
+        remove: &["baton-evm*"],
+        then: "The node executes its EVM rollups again from their first block",
+    },
+    Remedy {
+        of: &["baton-mempool"],
+        remove: &["baton-mempool"],
+        then: "Transactions that only this node had accepted, and that nobody had ordered, are lost",
+    },
+    Remedy {
+        of: &["baton-marshal-cache"],
+        remove: &["baton-marshal-cache*"],
+        then: "The node fetches what it still needs",
+    },
+    Remedy {
+        of: &[
+            "baton-blocks",
+            "baton-finalizations",
+            "baton-marshal",
+            "baton-window",
+            "baton-joined",
+            "baton_dkg",
+        ],
+        remove: &[
+            "baton-blocks*",
+            "baton-finalizations*",
+            "baton-marshal*",
+            "baton-window*",
+            "baton-joined*",
+            "baton_dkg*",
+            "baton-history*",
+            "baton-index",
+        ],
+        then: "The node fetches the chain again from the other members; its share and its votes stay. A cluster of \
+               one member has no other copy",
+    },
+    Remedy {
+        of: &["baton-reshare"],
+        remove: &["baton-reshare*"],
+        then: "The running ceremony goes on without what was in it",
+    },
+    Remedy {
+        of: &["baton-silent"],
+        remove: &["baton-silent"],
+        then: "Do it while the other members run: they tell this node which of its votes it has lost",
+    },
+    Remedy {
+        of: &["baton-secrets", "baton-orchestrator"],
+        remove: &["baton-secrets", "baton-orchestrator*"],
+        then: "The node follows without voting until a reshare gives it a share",
+    },
+];
+
 fn remedy(place: &str, data_dir: &Path) -> String {
-    let data = data_dir.display();
-    if place.starts_with("baton-history") || place.starts_with("baton-index") {
-        return format!(
-            "it is derived from the blocks, so delete {data}/storage/baton-history-* and {data}/storage/baton-index"
-        );
-    }
-    if place.starts_with("baton-mempool") {
-        return format!(
-            "delete {data}/storage/baton-mempool; what this node had accepted alone and nobody had ordered is lost"
-        );
-    }
-    format!(
-        "move {data} away, all of it, and start with an empty data directory and without share.key; the node \
-         reads the chain from its peers and follows without voting until a reshare gives it a share"
-    )
+    let storage = data_dir.join("storage");
+    let known = REMEDIES.iter().find(|remedy| remedy.of.iter().any(|name| place.starts_with(name)));
+    let Some(Remedy { remove, then, .. }) = known else {
+        return format!("Move {} away and treat this member as one with a lost disk", data_dir.display());
+    };
+    let storage = quoted(&storage.display().to_string());
+    let files: Vec<_> = remove.iter().map(|name| format!("{storage}/{name}")).collect();
+    format!("To mend it: `rm -rf {}`, then start the node again. {then}", files.join(" "))
+}
+
+/// As a shell takes it for one word.
+fn quoted(path: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if path.chars().all(plain) { path.to_owned() } else { format!("'{}'", path.replace('\'', r"'\''")) }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn check(message: &str, last_used: Option<&str>, free_bytes: u64, expect: &[&str]) {
-        let text = explain(message, last_used, Path::new("/data"), Some(free_bytes));
-        for part in expect {
-            assert!(text.contains(part), "{part:?} is not in {text:?}");
-        }
-    }
-
-    #[test]
-    fn messages_name_the_file_and_what_to_do() {
-        let plenty = 1 << 30;
-        check(
-            "unable to sync journal: No space left on device",
-            None,
-            plenty,
-            &["disk of /data is full", "Make room"],
-        );
-        check("write failed", Some("baton-index/00"), 4_096, &["is full (4096 bytes free)"]);
-        check(
-            "BlobCorrupt(\"baton-blocks-key\", \"00\", \"magic\")",
-            Some("baton-index/00"),
-            plenty,
-            &["/data/storage/baton-blocks-key is damaged", "move /data away", "without share.key"],
-        );
-        check(
-            "invalid record: 7",
-            Some("baton-history-pins/00"),
-            plenty,
-            &["last file used: /data/storage/baton-history-pins/00", "delete /data/storage/baton-history-*"],
-        );
-        check("not readable", Some("baton-mempool/07"), plenty, &["delete /data/storage/baton-mempool;"]);
-        check(
-            "index out of bounds",
-            Some("baton-index/00"),
-            plenty,
-            &["fault of the program", "baton-index/00"],
-        );
-        check("index out of bounds", None, plenty, &["fault of the program"]);
-    }
-}
+mod tests;

@@ -1,10 +1,16 @@
 //! Whether a node does its work. Ready means finalizing; otherwise there is a reason.
 
-use baton_consensus::client::Live;
+use crate::auditor::{Audit, Difference, Standing};
+use baton_consensus::{
+    client::{Live, Silence},
+    evm::{Status, Stopped},
+};
 use baton_types::{PublicKey, quorum};
 
 /// A node this many blocks behind what it knows to be final is catching up.
 const LAG_BLOCKS: u64 = 32;
+/// An executor so many blocks behind finality is catching up.
+const EXECUTION_LAG_BLOCKS: u64 = 64;
 /// Finality may pause for a few view timeouts; longer, the node is not ready.
 const PAUSE_TIMEOUTS: u64 = 6;
 
@@ -31,13 +37,27 @@ pub const NAMES: &[&str] = &[
     "clock",
     "not_member",
     "no_share",
+    "asking_peers",
+    "votes_lost",
     "disk",
+    "execution_differs",
+    "not_executing",
+    "execution_behind",
+    "l1_reorganised",
+    "l1_disagrees",
+    "l1_unreachable",
+    "not_posting",
+    "audit_differs",
 ];
 
 /// What the node sees of the cluster and of its machine.
 #[derive(Clone, Copy, Debug)]
 pub struct Sight<'a> {
     pub live: &'a Live,
+    pub executions: &'a [Status],
+    /// Why nothing settles, in a cluster that should.
+    pub settlement: Option<&'a Unready>,
+    pub audit: Option<&'a Audit>,
     pub me: &'a PublicKey,
     pub now_ms: u64,
     pub members: u32,
@@ -69,6 +89,9 @@ impl Sight<'_> {
         self.check_lag()?;
         self.check_clock()?;
         self.check_vote()?;
+        self.check_executions()?;
+        self.settlement.map_or(Ok(()), |trouble| Err(trouble.clone()))?;
+        self.check_audit()?;
         self.check_disk()
     }
 
@@ -109,6 +132,14 @@ impl Sight<'_> {
             )
         };
         let wanted = quorum(self.members).saturating_sub(1);
+        if live.silence == Some(Silence::AskingPeers) && self.connected.is_none_or(|others| others >= wanted)
+        {
+            let reason = format!(
+                "{since}: asking the other members which votes of this node they have seen; {wanted} must answer \
+                 before it votes again"
+            );
+            return unready("asking_peers", reason);
+        }
         match self.connected {
             Some(connected) if connected < wanted => unready(
                 "no_quorum",
@@ -116,7 +147,13 @@ impl Sight<'_> {
                     "{since}: connected to {connected} other members, and {wanted} are needed for a certificate"
                 ),
             ),
-            _ => unready("no_finality", format!("{since}: waiting for the votes of 2f+1 members")),
+            _ => {
+                // One of those that are waited for may be this node. It has no part before its first epoch.
+                if live.holders.contains(self.me) {
+                    self.check_vote()?;
+                }
+                unready("no_finality", format!("{since}: waiting for the votes of 2f+1 members"))
+            }
         }
     }
 
@@ -162,6 +199,13 @@ impl Sight<'_> {
         if !self.live.holders.contains(self.me) {
             return unready("not_member", format!("not a member of epoch {epoch}: following only"));
         }
+        if self.live.silence == Some(Silence::VotesLost) {
+            let reason = format!(
+                "votes of this node in epoch {epoch} are not on its vote journal: following, not voting, until the \
+                 next epoch; find out what damaged or replaced files in data_dir"
+            );
+            return unready("votes_lost", reason);
+        }
         if !self.live.voting {
             let reason = format!(
                 "no share of the key in epoch {epoch}: following, not voting, until a reshare gives it one"
@@ -169,6 +213,53 @@ impl Sight<'_> {
             return unready("no_share", reason);
         }
         Ok(())
+    }
+
+    fn check_executions(&self) -> Result<(), Unready> {
+        for Status { name, executed_to, stopped, fetching, .. } in self.executions {
+            match stopped {
+                Some(Stopped::Differs { height, attested, own }) => {
+                    let reason = format!(
+                        "this node's execution of rollup {name} differs from what the cluster attested at height \
+                         {height}: block {} has hash {}, here {}; it orders as before and executes this rollup no \
+                         more. Start it again; if that does not help, look for damaged memory, disk or program",
+                        attested.number, attested.hash, own.hash
+                    );
+                    return unready("execution_differs", reason);
+                }
+                Some(Stopped::Unavailable(why)) => return unready("not_executing", why.clone()),
+                None => {}
+            }
+            if *fetching {
+                let reason = format!(
+                    "the state of rollup {name} is on its way from other members; it orders and follows meanwhile"
+                );
+                return unready("execution_behind", reason);
+            }
+            let behind = self.live.finalized_height.saturating_sub(*executed_to);
+            if behind > EXECUTION_LAG_BLOCKS {
+                let reason = format!(
+                    "execution of rollup {name} is {behind} blocks behind, at height {executed_to} of {}",
+                    self.live.finalized_height
+                );
+                return unready("execution_behind", reason);
+            }
+        }
+        Ok(())
+    }
+
+    fn check_audit(&self) -> Result<(), Unready> {
+        let Some(Audit { rollup, standing: Standing::Differs(difference), .. }) = self.audit else {
+            return Ok(());
+        };
+        let Difference { number, own_root, client_root, why } = difference;
+        let client_root = client_root.map_or_else(|| "another".to_owned(), |root| root.to_string());
+        let reason = format!(
+            "the auditing client found another result of block {number} of rollup {rollup}: state root {client_root} \
+             instead of {own_root} ({why}); one of the two executes wrongly. Keep both as they are and report it; \
+             without the keys of [auditor] the node is ready again"
+        );
+        unready("audit_differs", reason)
     }
 
     fn check_disk(&self) -> Result<(), Unready> {
@@ -189,7 +280,7 @@ impl Sight<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use baton_types::{Epoch, PrivateKey, merkle::EMPTY};
+    use baton_types::{Epoch, ExecutionResult, PrivateKey, RollupId, merkle::EMPTY};
     use commonware_cryptography::Signer as _;
     use std::collections::BTreeMap;
 
@@ -205,10 +296,10 @@ mod tests {
             judges_from: 1,
             unavailable_below: None,
             voting: true,
+            silence: None,
             last_vote_view: vec![None; holders.len()],
             holders,
             authors_ahead: BTreeMap::new(),
-            blocks_authored: BTreeMap::new(),
         }
     }
 
@@ -218,6 +309,9 @@ mod tests {
         let check_with = |live: Live, connected: u32, disk_free_bytes: u64, expect: Option<&str>| {
             let sight = Sight {
                 live: &live,
+                executions: &[],
+                settlement: None,
+                audit: None,
                 me: &me,
                 now_ms: 100_000,
                 members: 4,
@@ -263,6 +357,18 @@ mod tests {
             Live { voting: false, ..live(vec![me.clone()], 99_000) },
             Some("no share of the key in epoch 3"),
         );
+        // Also where nothing is final for lack of its vote.
+        for finalized_time_ms in [99_000, 90_000] {
+            let live = live(vec![me.clone()], finalized_time_ms);
+            let lost = Live { voting: false, silence: Some(Silence::VotesLost), ..live };
+            check(lost, Some("votes of this node in epoch 3 are not on its vote journal"));
+        }
+        let asking = |finalized_time_ms| Live {
+            silence: Some(Silence::AskingPeers),
+            ..live(vec![me.clone()], finalized_time_ms)
+        };
+        check(asking(0), Some("2 must answer before it votes again"));
+        check_with(asking(0), 1, 0, Some("connected to 1 other members, and 2 are needed"));
         let four: Vec<_> = (1..=4).map(|seed| PrivateKey::from_seed(seed).public_key()).collect();
         let ahead = |count: usize| four.iter().take(count).map(|author| (author.clone(), 2_000)).collect();
         check(Live { authors_ahead: ahead(1), ..live(four.clone(), 99_000) }, None);
@@ -271,5 +377,94 @@ mod tests {
             Some("2 members are up to 2000 ms"),
         );
         check(Live { tip_height: 50, ..live(vec![me.clone()], 99_000) }, Some("41 blocks behind"));
+    }
+
+    #[test]
+    fn executors_that_stop_are_named() {
+        let me = PrivateKey::from_seed(1).public_key();
+        let live = live(vec![me.clone()], 99_000);
+        let check = |executed_to: u64, stopped: Option<Stopped>, expect: Option<(&str, &str)>| {
+            let status = Status {
+                rollup: RollupId(2),
+                name: "evm".to_owned(),
+                executed_to,
+                number: 1,
+                stopped,
+                fetching: false,
+            };
+            let sight = Sight {
+                live: &Live { finalized_height: 100, tip_height: 100, ..live.clone() },
+                executions: &[status],
+                settlement: None,
+                audit: None,
+                me: &me,
+                now_ms: 100_000,
+                members: 4,
+                leader_timeout_ms: 700,
+                connected: None,
+                disk_free_bytes: None,
+                disk_free_bytes_min: 0,
+            };
+            match (sight.judge(), expect) {
+                (Ok(()), None) => {}
+                (Err(unready), Some((name, words))) => {
+                    assert!(unready.name == name && NAMES.contains(&name), "{unready:?}");
+                    assert!(
+                        unready.reason.contains("rollup evm") && unready.reason.contains(words),
+                        "{unready:?}"
+                    );
+                }
+                (judged, expect) => panic!("{judged:?} instead of {expect:?}"),
+            }
+        };
+        let (attested, own) =
+            (ExecutionResult { number: 7, ..ExecutionResult::default() }, Default::default());
+        check(36, None, None);
+        check(35, None, Some(("execution_behind", "65 blocks behind, at height 35 of 100")));
+        let differs = Stopped::Differs { height: 9, attested, own };
+        check(36, Some(differs), Some(("execution_differs", "attested at height 9: block 7")));
+        let unavailable = Stopped::Unavailable("no state of rollup evm here".to_owned());
+        check(36, Some(unavailable), Some(("not_executing", "no state")));
+    }
+
+    #[test]
+    fn an_auditor_that_differs_is_heard() {
+        let me = PrivateKey::from_seed(1).public_key();
+        let live = live(vec![me.clone()], 99_000);
+        let judge = |standing: Standing| {
+            let audit = Audit { rollup: "evm".to_owned(), number: 4, standing };
+            let sight = Sight {
+                live: &live,
+                executions: &[],
+                settlement: None,
+                audit: Some(&audit),
+                me: &me,
+                now_ms: 100_000,
+                members: 4,
+                leader_timeout_ms: 700,
+                connected: None,
+                disk_free_bytes: None,
+                disk_free_bytes_min: 0,
+            };
+            sight.judge()
+        };
+        for fine in [
+            Standing::Agrees,
+            Standing::Waits("no answer".to_owned()),
+            Standing::Stopped("another chain".to_owned()),
+        ] {
+            assert_eq!(judge(fine), Ok(()));
+        }
+        let difference = Difference {
+            number: 5,
+            own_root: [1; 32].into(),
+            client_root: Some([2; 32].into()),
+            why: "invalid root".to_owned(),
+        };
+        let unready = judge(Standing::Differs(difference)).unwrap_err();
+        assert_eq!(unready.name, "audit_differs");
+        for words in ["block 5 of rollup evm", &"01".repeat(32), &"02".repeat(32), "invalid root"] {
+            assert!(unready.reason.contains(words), "{}", unready.reason);
+        }
     }
 }

@@ -10,9 +10,10 @@
 //! or others may read are refused. Secrets never reach a log or an error.
 
 use baton_types::{
-    Genesis, PrivateKey, PublicKey, Sharing,
-    genesis::{Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Rollup, Timing},
+    Genesis, PrivateKey, PublicKey, SeedPoint, Sharing,
+    genesis::{Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Rollup, Settlement, Timing},
     hex,
+    lottery::{TURNS_MAX, TURNS_PER_BLOCK},
 };
 use baton_vrf::SecretKey;
 use commonware_codec::Encode as _;
@@ -20,9 +21,10 @@ use commonware_cryptography::{
     Signer as _,
     bls12381::{
         dkg::feldman_desmedt,
-        primitives::{group::Share, sharing::Mode, variant::MinSig},
+        primitives::{group::Share, ops::threshold, sharing::Mode, variant::MinSig},
     },
 };
+use commonware_parallel::Sequential;
 use commonware_utils::{N3f1, ordered::Set};
 use rand::{CryptoRng, SeedableRng as _, rngs::StdRng};
 use std::{
@@ -194,6 +196,20 @@ pub fn deal(members: &[PrivateKey], rng: &mut impl CryptoRng) -> (Sharing, Vec<M
     (sharing, keys)
 }
 
+/// The group's signature by dealt shares; none when they are not of this sharing, or too few.
+pub fn sign_as_group(
+    sharing: &Sharing,
+    keys: &[MemberKeys],
+    namespace: &[u8],
+    message: &[u8],
+) -> Option<SeedPoint> {
+    let sharing = sharing.public();
+    let required = usize::try_from(sharing.required()).ok()?;
+    let sign = |keys: &MemberKeys| threshold::sign_message::<MinSig>(&keys.share, namespace, message);
+    let partials: Vec<_> = keys.iter().take(required).map(sign).collect();
+    threshold::recover::<MinSig, _>(sharing, &partials, &Sequential).ok()
+}
+
 /// Fresh identities in ascending order of their public keys.
 pub fn identities(count: usize, rng: &mut impl CryptoRng) -> Vec<PrivateKey> {
     let mut keys: Vec<PrivateKey> = (0..count)
@@ -217,11 +233,21 @@ pub struct Devnet {
     pub rollups: Vec<Rollup>,
     pub election: Election,
     pub epoch_blocks: u64,
+    pub timing: Timing,
+    pub l1: Option<Settlement>,
 }
 
 impl Devnet {
     pub const NETWORK_ID: u64 = 2211;
     pub const EPOCH_BLOCKS: u64 = 2_000;
+
+    /// The usual length of an epoch, or the longest that the election allows so few members.
+    pub fn epoch_blocks(election: Election, nodes: u16) -> u64 {
+        match election {
+            Election::ZkLottery => Self::EPOCH_BLOCKS.min(TURNS_MAX * u64::from(nodes) / TURNS_PER_BLOCK),
+            _ => Self::EPOCH_BLOCKS,
+        }
+    }
 
     /// `nodes` members on this machine, node i on `base_port + i`.
     pub fn local(nodes: u16, base_port: u16) -> Self {
@@ -229,9 +255,14 @@ impl Devnet {
         Self {
             p2p,
             seed: None,
-            rollups: vec![Rollup::opaque(1, "demo", baton_types::genesis::Data::Bytes)],
-            election: Election::ThresholdLottery,
-            epoch_blocks: Self::EPOCH_BLOCKS,
+            rollups: vec![
+                Rollup::opaque(1, "demo", baton_types::genesis::Data::Bytes),
+                crate::accounts::devnet_rollup(2),
+            ],
+            election: Election::ZkLottery,
+            epoch_blocks: Self::epoch_blocks(Election::ZkLottery, nodes),
+            timing: Timing::default(),
+            l1: None,
         }
     }
 }
@@ -269,10 +300,10 @@ pub fn devnet_genesis(devnet: Devnet) -> (Genesis, Vec<MemberKeys>) {
         election: devnet.election,
         epoch_blocks: devnet.epoch_blocks,
         reshare: Reshare::OnChange,
-        timing: Timing::default(),
+        timing: devnet.timing,
         block_bytes_max: 2 * 1024 * 1024,
         validity_blocks_max: 600,
-        l1: None,
+        l1: devnet.l1.map(Box::new),
     };
     commit(&mut genesis, &keys);
     (genesis, keys)

@@ -1,9 +1,11 @@
-//! The machine a node runs on: the runtime on tokio, with a disk that remembers which file was used last.
+//! The machine a node runs on: the runtime on tokio, with a disk that remembers how it was used.
 //!
-//! The library's errors mostly say what is wrong and not always where. Code that cannot go on without its
-//! disk panics right after the access that failed, on the same thread; so the file used last on that
-//! thread is the one to name. [`crate::failure`] does.
+//! The library's errors mostly say what is wrong and not always where, and what a panic says is only text. So
+//! the machine keeps the last error of the disk as it was, and which file each task has used since it was
+//! last woken: code that finds a file damaged panics before it waits for anything else. [`crate::failure`]
+//! reads both.
 
+use crate::disk::Trouble;
 use commonware_runtime::{
     BlobVersion, Clock, Error, Handle, IoBufs, IoBufsMut, Metrics, Name, Network, ReadOptions, SinkOf,
     Spawner, Storage, StreamOf, Supervisor, WriteOptions,
@@ -17,10 +19,11 @@ use std::{
     cell::RefCell,
     convert::Infallible,
     fmt::{self, Display},
+    future,
     net::SocketAddr,
     ops::RangeInclusive,
-    sync::Arc,
-    time::{Duration, SystemTime},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime},
 };
 
 /// A file below the storage directory, or a whole partition.
@@ -39,18 +42,50 @@ impl Display for Place {
     }
 }
 
+/// An error of the disk.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    pub place: Arc<Place>,
+    pub trouble: Trouble,
+    pub text: String,
+    at: Instant,
+}
+
+/// A panic that comes later has another cause: the node has gone on without that file.
+const FAILED_FOR: Duration = Duration::from_secs(10);
+
 thread_local! {
-    static LAST: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
+    static USED: RefCell<Option<Arc<Place>>> = const { RefCell::new(None) };
 }
 
-/// The file this thread used last.
-pub fn last_used() -> Option<Arc<Place>> {
-    LAST.try_with(|last| last.try_borrow().ok()?.clone()).ok().flatten()
+static FAILED: Mutex<Option<Failed>> = Mutex::new(None);
+
+/// The last file that the running task used since it was woken.
+pub fn used() -> Option<Arc<Place>> {
+    USED.try_with(|used| used.try_borrow().ok()?.clone()).ok().flatten()
 }
 
-fn used<T>(place: &Arc<Place>, result: T) -> T {
-    LAST.with(|last| last.replace(Some(place.clone())));
+/// The last error of the disk, if the node ended for it or could not end yet.
+pub fn failed() -> Option<Failed> {
+    let failed = FAILED.try_lock().ok()?.clone()?;
+    (failed.at.elapsed() < FAILED_FOR).then_some(failed)
+}
+
+fn note<T>(place: &Arc<Place>, result: Result<T, Error>) -> Result<T, Error> {
+    USED.with(|used| used.replace(Some(place.clone())));
+    if let Err(error) = &result
+        && let Some(trouble) = Trouble::of(error)
+    {
+        let failed = Failed { place: place.clone(), trouble, text: error.to_string(), at: Instant::now() };
+        *FAILED.lock().unwrap_or_else(PoisonError::into_inner) = Some(failed);
+    }
     result
+}
+
+/// What comes later, noted when it does.
+fn noted<T: Send + 'static>(place: &Arc<Place>, handle: Handle<T>) -> Handle<T> {
+    let place = place.clone();
+    Handle::from_future(async move { note(&place, handle.await) })
 }
 
 fn place(partition: &str, name: Option<&[u8]>) -> Arc<Place> {
@@ -94,7 +129,13 @@ impl Spawner for Machine {
         Fut: Future<Output = T> + Send + 'static,
         T: Send + 'static,
     {
-        self.0.spawn(move |inner| f(Self(inner)))
+        self.0.spawn(move |inner| {
+            let mut task = Box::pin(f(Self(inner)));
+            future::poll_fn(move |context| {
+                USED.with(|used| used.replace(None));
+                task.as_mut().poll(context)
+            })
+        })
     }
 
     async fn stop(self, value: i32, timeout: Option<Duration>) -> Result<(), Error> {
@@ -185,16 +226,16 @@ impl Storage for Machine {
         versions: RangeInclusive<BlobVersion>,
     ) -> Result<(Blob, u64, BlobVersion), Error> {
         let place = place(partition, Some(name));
-        let opened = used(&place, self.0.open_versioned(partition, name, versions).await);
+        let opened = note(&place, self.0.open_versioned(partition, name, versions).await);
         opened.map(|(inner, len, version)| (Blob { inner, place }, len, version))
     }
 
     async fn remove(&self, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
-        used(&place(partition, name), self.0.remove(partition, name).await)
+        note(&place(partition, name), self.0.remove(partition, name).await)
     }
 
     async fn scan(&self, partition: &str) -> Result<Vec<Vec<u8>>, Error> {
-        used(&place(partition, None), self.0.scan(partition).await)
+        note(&place(partition, None), self.0.scan(partition).await)
     }
 }
 
@@ -211,11 +252,11 @@ impl commonware_runtime::Blob for Blob {
         bufs: impl Into<IoBufsMut> + Send,
         options: ReadOptions,
     ) -> Result<IoBufsMut, Error> {
-        used(&self.place, self.inner.read_at_buf(offset, len, bufs, options).await)
+        note(&self.place, self.inner.read_at_buf(offset, len, bufs, options).await)
     }
 
     async fn read_at(&self, offset: u64, len: usize, options: ReadOptions) -> Result<IoBufsMut, Error> {
-        used(&self.place, self.inner.read_at(offset, len, options).await)
+        note(&self.place, self.inner.read_at(offset, len, options).await)
     }
 
     fn read_many(
@@ -224,11 +265,11 @@ impl commonware_runtime::Blob for Blob {
         options: ReadOptions,
     ) -> impl futures::Stream<Item = Result<(usize, IoBufsMut), Error>> + Send {
         let place = self.place.clone();
-        self.inner.read_many(ranges, options).inspect(move |_| used(&place, ()))
+        self.inner.read_many(ranges, options).map(move |read| note(&place, read))
     }
 
     async fn start_read_many(&self, ranges: &[(u64, usize)], options: ReadOptions) -> Handle<Vec<IoBufsMut>> {
-        used(&self.place, self.inner.start_read_many(ranges, options).await)
+        noted(&self.place, self.inner.start_read_many(ranges, options).await)
     }
 
     async fn write_at(
@@ -237,18 +278,18 @@ impl commonware_runtime::Blob for Blob {
         bufs: impl Into<IoBufs> + Send,
         options: WriteOptions,
     ) -> Result<(), Error> {
-        used(&self.place, self.inner.write_at(offset, bufs, options).await)
+        note(&self.place, self.inner.write_at(offset, bufs, options).await)
     }
 
     async fn resize(&self, len: u64) -> Result<(), Error> {
-        used(&self.place, self.inner.resize(len).await)
+        note(&self.place, self.inner.resize(len).await)
     }
 
     async fn sync(&self) -> Result<(), Error> {
-        used(&self.place, self.inner.sync().await)
+        note(&self.place, self.inner.sync().await)
     }
 
     async fn start_sync(&self) -> Handle<()> {
-        used(&self.place, self.inner.start_sync().await)
+        noted(&self.place, self.inner.start_sync().await)
     }
 }

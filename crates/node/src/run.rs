@@ -1,9 +1,11 @@
 //! From configuration to a running node, and back down.
 
 use crate::{
+    auditor::{self, Auditor},
     config::{LogFormat, NodeConfig},
-    failure, keys,
+    disk, eth, failure, files, keys,
     machine::Machine,
+    settlement::L1,
     tcp::Tcp,
     watcher::{Gauges, Watcher},
 };
@@ -14,24 +16,29 @@ use ::tokio::{
     sync::watch,
     time::timeout,
 };
-use baton_consensus::engine;
+use baton_consensus::{Node, broken::Access, engine, evm};
 use baton_execution::pool::Limits;
 use baton_rpc::{Api, Cors, Facts, Health, Limits as RpcLimits, Ops, ServerConfig, Token};
+use baton_settlement::L1View;
 use baton_types::{Genesis, PrivateKey, faults_tolerated};
 use commonware_cryptography::Signer as _;
 use commonware_runtime::{Metrics as _, Runner as _, Spawner as _, Supervisor as _, tokio};
 use commonware_utils::NZUsize;
 use eyre::{Result, WrapErr as _, bail, eyre};
+use rustix::process::Signal;
 use std::{
     fs::{self, File, TryLockError},
     io::{ErrorKind, Write as _},
     os::unix::fs::DirBuilderExt as _,
     path::Path,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
+/// Nonces of one sender that may wait in an EVM rollup.
+const SENDER_TRANSACTIONS_MAX: u64 = 256;
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// 4 KiB pages of the archives kept in memory: 32 MiB.
 const PAGE_CACHE_PAGES: std::num::NonZeroUsize = NZUsize!(8_192);
@@ -43,8 +50,9 @@ pub struct RunOptions {
 }
 
 /// Runs a node until it is told to stop or cannot go on.
-pub fn run(config: NodeConfig, options: RunOptions) -> Result<()> {
+pub fn run(mut config: NodeConfig, options: RunOptions) -> Result<()> {
     init_logging(&config);
+    config.rpc.connections_max = files::connections(config.rpc.connections_max);
     failure::install(config.data_dir.clone());
     let lock = lock_data_dir(&config.data_dir)?;
     let text = fs::read_to_string(&config.genesis)
@@ -78,9 +86,9 @@ fn lock_data_dir(dir: &Path) -> Result<File> {
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .wrap_err_with(|| format!("creating the data directory {}", dir.display()))?;
+        .map_err(|error| disk::explain(Access::Writing, dir, dir, &error))?;
     let path = dir.join("LOCK");
-    let file = File::create(&path).wrap_err_with(|| format!("creating {}", path.display()))?;
+    let file = File::create(&path).map_err(|error| disk::explain(Access::Writing, &path, dir, &error))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -107,20 +115,34 @@ fn check_same_chain(dir: &Path, genesis: &Genesis) -> Result<()> {
             known.trim()
         ),
         Err(error) if error.kind() == ErrorKind::NotFound => {
+            if dir.join("storage").exists() {
+                bail!(
+                    "{} is missing, and {} has data of some chain. If it is of the chain {chain}, write that into it",
+                    path.display(),
+                    dir.display()
+                );
+            }
             // Whole or not at all: an empty file would lock the directory's owner out.
             let fresh = dir.join("CHAIN.new");
             File::create(&fresh)
                 .and_then(|mut file| writeln!(file, "{chain}").and_then(|()| file.sync_all()))
                 .and_then(|()| fs::rename(&fresh, &path))
-                .wrap_err_with(|| format!("writing {}", path.display()))
+                .map_err(|error| disk::explain(Access::Writing, &fresh, dir, &error))
         }
-        Err(error) => Err(error).wrap_err_with(|| format!("reading {}", path.display())),
+        Err(error) => Err(disk::explain(Access::Reading, &path, dir, &error)),
     }
 }
 
 pub(crate) fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Lowers the calling thread's priority: what Linux calls a process here is a thread.
+fn yield_to_the_rest() {
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        debug!(%error, "a thread of background work keeps its priority");
+    }
 }
 
 fn pool_limits(config: &NodeConfig, genesis: &Genesis) -> Limits {
@@ -130,6 +152,8 @@ fn pool_limits(config: &NodeConfig, genesis: &Genesis) -> Limits {
         transactions_max: config.limits.mempool_transactions_max,
         client_transactions_max: config.limits.client_transactions_max,
         client_bytes_max: config.limits.client_bytes_max,
+        wait_ms_max: config.limits.wait_ms_max,
+        sender_transactions_max: SENDER_TRANSACTIONS_MAX,
         faults_max: faults_tolerated(members) as usize,
         validity_blocks_max: genesis.validity_blocks_max,
         block_bytes_max: genesis.block_bytes_max,
@@ -147,11 +171,14 @@ async fn serve(
     let index = genesis.identities().map_err(|error| eyre!(error))?.position(&me).ok_or_else(|| {
         eyre!("the identity in {} is not a member of the genesis", config.keys_dir.display())
     })?;
+    let audited = auditor::configured(&config.auditor, &genesis)?;
     let rpc_listener = listen(config.rpc.listen, "rpc.listen").await?;
     let ops_listener = listen(config.ops.listen, "ops.listen").await?;
     // The transport binds this one itself, and could only panic if it is taken.
     drop(listen(config.p2p.listen, "p2p.listen").await?);
-    let share = keys::take_share(&config.keys_dir)?;
+    // A write over the limit on the size of files is then an error; else it would end the process without a word.
+    let _too_large = signal(SignalKind::from_raw(Signal::XFSZ.as_raw()));
+    let mut told = pin!(asked_to_stop(options));
     let mut network = Tcp::new(
         &context,
         key.clone(),
@@ -161,35 +188,36 @@ async fn serve(
         engine::max_message_size(&genesis),
         config.peers(),
     );
-    let node = engine::start(
-        Machine::new(context.child("node")),
-        engine::Config {
-            genesis: genesis.clone(),
-            key,
-            first_share: share.as_ref().map(|taken| taken.share.clone()),
-            vrf: keys::load_vrf(&config.keys_dir)?,
-            partition: "baton".to_owned(),
-            history: config.storage.history.history(),
-            limits: pool_limits(&config, &genesis),
-            clock: Arc::new(now_ms),
-            page_cache_pages: PAGE_CACHE_PAGES,
-        },
-        &mut network,
-    )
-    .await?;
-    match share {
-        // Left behind, it could be imported into a wiped directory.
-        Some(share) if node.share_imported => share.imported()?,
-        Some(_) => {
-            warn!("the share in the keys directory was not imported: this data directory has voted before")
+    // It may wait for other members, and then for long.
+    let mut l1 = L1::watch(&config.l1, &genesis)?;
+    let view = l1.as_ref().map(L1::view);
+    let started = ::tokio::select! {
+        // Boxed: the compiler gives up on a future that contains all the others.
+        node = Box::pin(start_node(&context, &config, &genesis, key, view, &mut network)) => Some(node?),
+        reason = &mut told => {
+            info!(reason, "stopping before the node has started");
+            None
         }
-        None => {}
-    }
+    };
+    let Some(node) = started else {
+        end_tasks(context).await;
+        return Ok(());
+    };
     let network = network.ended();
     info!(index, identity = %me, p2p = %config.p2p.listen, rpc = %config.rpc.listen, "node started");
 
-    let (watcher, health) =
-        Watcher::new(&config, &genesis, me.clone(), node.client.clone(), context.child("health"));
+    if let (Some(l1), Some(batches)) = (&mut l1, node.client.batches()) {
+        l1.post(batches.clone())?;
+    }
+
+    let rollups = eth::Rollup::all(&node.client, genesis.validity_blocks_max);
+    let auditor = audited.and_then(|(name, engine)| {
+        let (_, rollup) = rollups.iter().find(|(rollup, _)| *rollup == name)?;
+        Some(Auditor::new(name, rollup.clone(), engine))
+    });
+    let board = auditor.as_ref().map(Auditor::board);
+    let (watcher, health, peers) =
+        Watcher::new(&config, &genesis, me.clone(), node.client.clone(), l1, board, context.child("health"));
     let gauges = watcher.gauges.clone();
     let genesis = Arc::new(genesis);
     let facts = Facts {
@@ -198,7 +226,9 @@ async fn serve(
         identity: me.clone(),
     };
     let rpc_limits = rpc_limits(&config);
-    let api = Api::new(genesis.clone(), facts, node.client.clone(), health.clone(), rpc_limits.clone());
+    let client = node.client.clone();
+    let api =
+        Api::new(genesis.clone(), facts, client, health.clone(), peers, rpc_limits.clone()).with_evm(rollups);
     let (stop, stopping) = watch::channel(false);
     let servers = ::tokio::spawn(serve_http(
         (rpc_listener, ops_listener),
@@ -209,9 +239,10 @@ async fn serve(
         stopping,
     ));
     let watching = ::tokio::spawn(watcher.run());
+    let auditing = auditor.map(|auditor| ::tokio::spawn(auditor.run()));
 
     let result = ::tokio::select! {
-        reason = asked_to_stop(options) => {
+        reason = told => {
             info!(reason, "stopping");
             Ok(())
         }
@@ -220,13 +251,61 @@ async fn serve(
     };
     let _ = stop.send(true);
     watching.abort();
+    if let Some(auditing) = auditing {
+        auditing.abort();
+    }
     if timeout(SHUTDOWN_TIMEOUT, servers).await.is_err() {
         warn!("open requests did not end in time");
     }
+    end_tasks(context).await;
+    result
+}
+
+/// Starts the node, with the share of a first start.
+async fn start_node(
+    context: &tokio::Context,
+    config: &NodeConfig,
+    genesis: &Genesis,
+    key: PrivateKey,
+    l1: Option<Arc<dyn L1View>>,
+    network: &mut Tcp,
+) -> Result<Node> {
+    let share = keys::take_share(&config.keys_dir)?;
+    let node = engine::start(
+        Machine::new(context.child("node")),
+        engine::Config {
+            genesis: genesis.clone(),
+            key,
+            first_share: share.as_ref().map(|taken| taken.share.clone()),
+            vrf: keys::load_vrf(&config.keys_dir)?,
+            partition: "baton".to_owned(),
+            history: config.storage.history.history(),
+            limits: pool_limits(config, genesis),
+            clock: Arc::new(now_ms),
+            page_cache_pages: PAGE_CACHE_PAGES,
+            background: yield_to_the_rest,
+            evm: evm::Settings::default(),
+            l1,
+            trusts_own_journal: false,
+        },
+        network,
+    )
+    .await?;
+    match share {
+        // Left behind, it could be imported into a wiped directory.
+        Some(share) if node.share_imported => share.imported()?,
+        Some(_) => {
+            warn!("the share in the keys directory was not imported: this data directory has voted before")
+        }
+        None => {}
+    }
+    Ok(node)
+}
+
+async fn end_tasks(context: tokio::Context) {
     if let Err(error) = context.stop(0, Some(SHUTDOWN_TIMEOUT)).await {
         error!(?error, "tasks did not end in time");
     }
-    result
 }
 
 async fn listen(address: std::net::SocketAddr, key: &str) -> Result<TcpListener> {
@@ -245,6 +324,7 @@ fn rpc_limits(config: &NodeConfig) -> RpcLimits {
         submit_transactions_max: config.rpc.submit_max,
         connections_max: config.rpc.connections_max,
         connection_subscriptions_max: config.rpc.subscriptions_max,
+        eth: config.eth.clone(),
         ..RpcLimits::default()
     }
 }

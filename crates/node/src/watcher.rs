@@ -1,20 +1,23 @@
 //! Looks at the node and its machine all the time: what `/readyz` says, and the gauges that say the same.
 
 use crate::{
+    auditor::{Audit, Board, Standing},
     config::NodeConfig,
     disk,
     health::{NAMES, Sight, Unready},
     run::now_ms,
+    settlement::L1,
 };
 use ::tokio::{
     sync::watch,
     time::{Duration, interval},
 };
 use baton_consensus::Client;
-use baton_rpc::Health;
+use baton_rpc::{Health, HealthSource, PeersSource};
 use baton_types::{Genesis, PublicKey};
 use commonware_runtime::{Metrics as _, tokio};
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
@@ -31,18 +34,19 @@ const CONNECTED: &str = "network_tracker_directory_connected{";
 #[derive(Debug, Default)]
 pub struct Gauges(Mutex<Seen>);
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
     /// Name of the reason; none when ready.
     unready: Option<&'static str>,
     finalized_age_ms: u64,
     disk_free_bytes: Option<u64>,
+    audit: Option<Audit>,
 }
 
 impl Gauges {
     /// As Prometheus text.
     pub fn text(&self) -> String {
-        let seen = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let mut out = String::new();
         let mut gauge = |name: &str, help: &str, values: &[(String, u64)]| {
             let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
@@ -65,6 +69,18 @@ impl Gauges {
         if let Some(free) = seen.disk_free_bytes {
             gauge("baton_disk_free_bytes", "Free on the disk of data_dir.", &plain(free));
         }
+        if let Some(audit) = &seen.audit {
+            let of = |value: u64| vec![(format!("{{rollup=\"{}\"}}", audit.rollup), value)];
+            let agrees = u64::from(audit.standing == Standing::Agrees);
+            let differs = u64::from(matches!(audit.standing, Standing::Differs(_)));
+            gauge(
+                "baton_audit_block",
+                "Last block that the auditing client found the same.",
+                &of(audit.number),
+            );
+            gauge("baton_audit_agrees", "Whether it can be asked, and has found nothing else.", &of(agrees));
+            gauge("baton_audit_differs", "Whether it has found another result.", &of(differs));
+        }
         out
     }
 }
@@ -72,14 +88,18 @@ impl Gauges {
 pub struct Watcher {
     pub gauges: Arc<Gauges>,
     client: Client,
+    l1: Option<L1>,
     me: PublicKey,
     members: u32,
     leader_timeout_ms: u64,
     disk_free_bytes_min: u64,
     data_dir: PathBuf,
+    audit: Option<Arc<Board>>,
     metrics: tokio::Context,
     started_ms: u64,
     sender: watch::Sender<Health>,
+    peers: watch::Sender<Option<BTreeSet<PublicKey>>>,
+    identities: Vec<PublicKey>,
 }
 
 impl Watcher {
@@ -88,24 +108,31 @@ impl Watcher {
         genesis: &Genesis,
         me: PublicKey,
         client: Client,
+        l1: Option<L1>,
+        audit: Option<Arc<Board>>,
         metrics: tokio::Context,
-    ) -> (Self, watch::Receiver<Health>) {
+    ) -> (Self, HealthSource, PeersSource) {
         let (sender, health) = watch::channel(Health::not_ready("starting"));
+        let (peers, peers_source) = watch::channel(None);
         let gauges = Arc::new(Gauges::default());
         gauges.0.lock().unwrap_or_else(PoisonError::into_inner).unready = Some("starting");
         let watcher = Self {
             gauges,
             client,
+            l1,
             me,
             members: u32::try_from(genesis.members.len()).unwrap_or(u32::MAX),
             leader_timeout_ms: genesis.timing.leader_timeout_ms,
             disk_free_bytes_min: config.storage.free_bytes_min,
             data_dir: config.data_dir.clone(),
+            audit,
             metrics,
             started_ms: now_ms(),
             sender,
+            peers,
+            identities: genesis.members.iter().filter_map(|member| member.identity().ok()).collect(),
         };
-        (watcher, health)
+        (watcher, health, peers_source)
     }
 
     pub async fn run(self) {
@@ -114,8 +141,14 @@ impl Watcher {
         for look in (0..COSTLY_EVERY).cycle() {
             ticks.tick().await;
             let live = self.client.live();
+            let executions: Vec<_> = self.client.executions().map(|execution| execution.status()).collect();
+            let settlement = self.l1.as_ref().and_then(L1::trouble);
+            let audit = self.audit.as_ref().map(|board| board.audit());
             let mut sight = Sight {
                 live: &live,
+                executions: &executions,
+                settlement: settlement.as_ref(),
+                audit: audit.as_ref(),
                 me: &self.me,
                 now_ms: now_ms(),
                 members: self.members,
@@ -126,8 +159,12 @@ impl Watcher {
             };
             if look == 0 {
                 disk_free_bytes = disk::free_bytes(&self.data_dir).ok();
-                // The whole text for a few lines of it, so only when they matter.
-                connected = sight.pauses().then(|| connections(&self.metrics.encode()));
+                // The whole text for a few lines of it, so only when they matter, or somebody looks.
+                let watched = self.peers.receiver_count() > 1;
+                let peers = (watched || sight.pauses())
+                    .then(|| connections(&self.metrics.encode(), &self.identities));
+                connected = peers.as_ref().map(|peers| u32::try_from(peers.len()).unwrap_or(u32::MAX));
+                self.peers.send_replace(peers);
                 (sight.connected, sight.disk_free_bytes) = (connected, disk_free_bytes);
             }
             self.note(&sight, sight.judge());
@@ -141,6 +178,7 @@ impl Watcher {
             unready: judged.as_ref().err().map(|unready| unready.name),
             finalized_age_ms: sight.now_ms.saturating_sub(since),
             disk_free_bytes: sight.disk_free_bytes,
+            audit: sight.audit.cloned(),
         };
         let now = judged.map_or_else(|unready| Health::not_ready(unready.reason), |()| Health::ready());
         self.sender.send_if_modified(|before| {
@@ -155,19 +193,36 @@ impl Watcher {
     }
 }
 
-fn connections(metrics: &str) -> u32 {
-    u32::try_from(metrics.lines().filter(|line| line.starts_with(CONNECTED)).count()).unwrap_or(u32::MAX)
+/// The members that the transport's gauge names.
+fn connections(metrics: &str, members: &[PublicKey]) -> BTreeSet<PublicKey> {
+    let named: BTreeSet<_> = metrics
+        .lines()
+        .filter_map(|line| line.strip_prefix(CONNECTED)?.strip_prefix("peer=\"")?.split('"').next())
+        .collect();
+    members.iter().filter(|member| named.contains(member.to_string().as_str())).cloned().collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use baton_types::PrivateKey;
+    use commonware_cryptography::Signer as _;
+
+    #[test]
+    fn connections_are_those_that_the_gauge_names() {
+        let members: Vec<_> = (0..3).map(|seed| PrivateKey::from_seed(seed).public_key()).collect();
+        let line = |member: &PublicKey| format!("{CONNECTED}peer=\"{member}\"}} 1700000000000\n");
+        let text = format!("{}other{{peer=\"{}\"}} 1\n{}", line(&members[2]), members[1], line(&members[0]));
+        let expect = [members[0].clone(), members[2].clone()].into();
+        assert_eq!(connections(&text, &members), expect);
+    }
 
     #[test]
     fn gauges_name_the_one_reason() {
         let gauges = Gauges::default();
+        let audit = Audit { rollup: "evm".to_owned(), number: 5, standing: Standing::Agrees };
         *gauges.0.lock().unwrap() =
-            Seen { unready: Some("disk"), finalized_age_ms: 7, disk_free_bytes: Some(9) };
+            Seen { unready: Some("disk"), finalized_age_ms: 7, disk_free_bytes: Some(9), audit: Some(audit) };
         let text = gauges.text();
         for line in [
             "baton_ready 0\n",
@@ -175,6 +230,8 @@ mod tests {
             "baton_not_ready{reason=\"no_share\"} 0\n",
             "baton_finalized_age_ms 7\n",
             "baton_disk_free_bytes 9\n",
+            "baton_audit_block{rollup=\"evm\"} 5\n",
+            "baton_audit_differs{rollup=\"evm\"} 0\n",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

@@ -3,7 +3,8 @@
 use crate::{
     blocks::Blocks,
     config::Limits,
-    metrics::Metrics,
+    eth,
+    metrics::{self, Metrics},
     session::{Session, Starts},
 };
 use baton_consensus::client::Client;
@@ -12,7 +13,13 @@ use baton_types::{
     api::RollupRef,
     receipt::{Reason, Refusal},
 };
-use std::{collections::BTreeMap, fmt, ops::Deref, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    ops::Deref,
+    sync::Arc,
+    time::Instant,
+};
 use tokio::sync::watch;
 
 /// Whether the node does its work.
@@ -35,6 +42,10 @@ impl Health {
 
 pub type HealthSource = watch::Receiver<Health>;
 
+/// Members with a connection to this node; none until somebody has looked. Looking costs, so it is done while
+/// there are receivers beside that of the [`Api`].
+pub type PeersSource = watch::Receiver<Option<BTreeSet<PublicKey>>>;
+
 /// What does not change while the node runs.
 #[derive(Clone, Debug)]
 pub struct Facts {
@@ -46,11 +57,18 @@ pub struct Facts {
 
 /// Everything a method needs. Cheap to clone.
 #[derive(Clone)]
-pub struct Api(Arc<Parts>);
+pub struct Api {
+    parts: Arc<Parts>,
+    /// The EVM rollups, by name.
+    evm: Arc<Vec<Arc<eth::Rollup>>>,
+    /// The one that Ethereum's methods are about.
+    served: Option<Arc<eth::Rollup>>,
+}
 
 pub struct Parts {
     pub client: Client,
     pub(crate) health: HealthSource,
+    pub(crate) peers: PeersSource,
     pub(crate) limits: Limits,
     pub(crate) started: Instant,
     pub(crate) metrics: Arc<Metrics>,
@@ -62,7 +80,7 @@ impl Deref for Api {
     type Target = Parts;
 
     fn deref(&self) -> &Parts {
-        &self.0
+        &self.parts
     }
 }
 
@@ -72,23 +90,47 @@ impl Api {
         facts: Facts,
         client: Client,
         health: HealthSource,
+        peers: PeersSource,
         limits: Limits,
     ) -> Self {
         let methods = crate::methods::table();
-        Self(Arc::new(Parts {
+        let parts = Arc::new(Parts {
             client,
             health,
+            peers,
             limits,
             started: Instant::now(),
             metrics: Arc::new(Metrics::new(methods.methods().iter().map(|method| method.name))),
             blocks: Arc::default(),
             chain: Chain::new(genesis, facts),
-        }))
+        });
+        Self { parts, evm: Arc::default(), served: None }
     }
 
-    /// The API's counters as Prometheus text.
+    /// With these EVM rollups, by name in the order of the genesis: the first is served on `/`.
+    #[must_use]
+    pub fn with_evm(self, rollups: impl IntoIterator<Item = (String, Arc<dyn eth::Backend>)>) -> Self {
+        let made =
+            |(name, backend)| eth::Rollup::new(name, backend, self.limits.clone(), &self.chain.facts.version);
+        let evm: Vec<_> = rollups.into_iter().map(made).collect();
+        Self { served: evm.first().cloned(), evm: Arc::new(evm), ..self }
+    }
+
+    /// The API on the path of a rollup.
+    pub(crate) fn at(&self, name: &str) -> Result<Self, Refusal> {
+        self.chain.rollup(&RollupRef::Name(name.to_owned()))?;
+        let served = self.evm.iter().find(|rollup| rollup.name() == name).cloned();
+        Ok(Self { served, ..self.clone() })
+    }
+
+    /// What Ethereum's methods are about.
+    pub(crate) fn served(&self) -> Option<Arc<eth::Rollup>> {
+        self.served.clone()
+    }
+
+    /// The API's counters, and what finalized blocks say of the members, as Prometheus text.
     pub fn metrics_text(&self) -> String {
-        self.metrics.text()
+        self.metrics.text() + &metrics::members(&self.client.tally())
     }
 }
 

@@ -1,5 +1,6 @@
 //! Limits and settings of the server.
 
+use crate::eth::EthLimits;
 use serde::{Deserialize, Serialize};
 use std::{fmt, time::Duration};
 use thiserror::Error;
@@ -41,7 +42,12 @@ pub struct Limits {
     pub request_timeout_ms: u64,
     /// How long requests in progress may take to end when the node stops.
     pub shutdown_timeout_ms: u64,
+    /// Of the methods of EVM rollups.
+    pub eth: EthLimits,
 }
+
+/// What one connection takes at most, besides what `requests_bytes_max` and `queue_bytes_max` count.
+pub const CONNECTION_BYTES_MAX: usize = 40 * 1024;
 
 const MIB: usize = 1024 * 1024;
 
@@ -66,6 +72,7 @@ impl Default for Limits {
             stall_timeout_ms: 30_000,
             request_timeout_ms: 30_000,
             shutdown_timeout_ms: 5_000,
+            eth: EthLimits::default(),
         }
     }
 }
@@ -103,7 +110,8 @@ impl Limits {
             ("request_timeout_ms", self.request_timeout_ms, 100, 86_400_000),
             ("shutdown_timeout_ms", self.shutdown_timeout_ms, 1, 600_000),
         ];
-        match cases.into_iter().find(|(_, value, min, max)| !(min..=max).contains(&value)) {
+        let mut all = cases.into_iter().chain(self.eth.ranges());
+        match all.find(|(_, value, min, max)| !(min..=max).contains(&value)) {
             None => Ok(()),
             Some((key, value, min, max)) => {
                 Err(InvalidLimit { key, value, allowed: format!("{min} to {max}") })

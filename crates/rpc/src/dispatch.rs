@@ -9,9 +9,12 @@
 //! - *Notification* (no id) → the call is made, nothing is answered.
 //! - *Batch* → replies in the order of the calls; an empty or too long batch is one error.
 //!
+//! - *Methods of Ethereum* refuse in the words and with the data of its clients ([`Failure::Ethereum`]).
+//!
 //! Parameters go by name (object) or by position (array, in the order of the documented fields); those
 //! at the end may be left out when they are optional. They are parsed once, straight into their type:
-//! the envelope is read with borrowed raw text, never through a tree of values.
+//! the envelope is read with borrowed raw text, never through a tree of values. What does not parse is
+//! parsed again, slowly, to name the parameter.
 
 use crate::{
     api::Caller,
@@ -59,26 +62,36 @@ const BATCH_CONCURRENCY: usize = 16;
 
 /// A call that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    pub code: i32,
-    pub refusal: Refusal,
+pub enum Failure {
+    /// Answered with the refusal as data.
+    Refused { code: i32, refusal: Refusal },
+    /// Answered as Ethereum's clients do; `data` is what a revert returned.
+    Ethereum { code: i32, message: String, data: Option<String> },
 }
 
 impl Failure {
     /// Details quote what the client sent, which may be long, and go back to it twice.
-    fn protocol(code: i32, detail: impl Into<String>) -> Self {
+    pub(crate) fn protocol(code: i32, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
         if let Some((end, _)) = detail.char_indices().nth(DETAIL_CHARS_MAX) {
             detail.truncate(end);
             detail.push('…');
         }
-        Self { code, refusal: Refusal::new(Reason::BadRequest, detail) }
+        Self::Refused { code, refusal: Refusal::new(Reason::BadRequest, detail) }
+    }
+
+    /// For metrics.
+    const fn reason(&self) -> Reason {
+        match self {
+            Self::Refused { refusal, .. } => refusal.reason,
+            Self::Ethereum { .. } => Reason::BadRequest,
+        }
     }
 }
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self { code: REFUSED, refusal }
+        Self::Refused { code: REFUSED, refusal }
     }
 }
 
@@ -95,6 +108,8 @@ pub struct Method<S> {
     /// Fields of the parameters, in the order in which they go by position.
     pub(crate) fields: fn() -> &'static [&'static str],
     pub(crate) result: fn(&mut SchemaGenerator) -> Schema,
+    /// Whether a call is worth reading at all.
+    gate: fn(&S) -> Result<(), Refusal>,
     handler: Handler<S>,
 }
 
@@ -118,17 +133,36 @@ pub struct NoParams {}
 impl<S: Clone + Send + Sync + 'static> Table<S> {
     /// Adds a method. Its state and caller are cheap clones.
     #[must_use]
-    pub fn with<P, R, F, Fut>(mut self, name: &'static str, summary: &'static str, function: F) -> Self
+    pub fn with<P, R, F, Fut>(self, name: &'static str, summary: &'static str, function: F) -> Self
     where
         P: DeserializeOwned + JsonSchema + Send + 'static,
         R: Serialize + JsonSchema,
         F: Fn(S, Caller, P) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<R, Refusal>> + Send + 'static,
     {
+        self.with_failures(name, summary, move |state, caller, params| {
+            function(state, caller, params).map(|result| result.map_err(Failure::from))
+        })
+    }
+
+    /// Adds a method that has codes and words of its own for what fails.
+    #[must_use]
+    pub fn with_failures<P, R, F, Fut>(
+        mut self,
+        name: &'static str,
+        summary: &'static str,
+        function: F,
+    ) -> Self
+    where
+        P: DeserializeOwned + JsonSchema + Send + 'static,
+        R: Serialize + JsonSchema,
+        F: Fn(S, Caller, P) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<R, Failure>> + Send + 'static,
+    {
         let handler: Handler<S> = Box::new(move |state, caller, params| {
             let started = serde_json::from_str::<P>(params)
                 .map(|params| function(state.clone(), caller.clone(), params))
-                .map_err(|error| Failure::protocol(INVALID_PARAMS, format!("{name}: {error}")));
+                .map_err(|error| Failure::protocol(INVALID_PARAMS, misread::<P>(name, params, &error)));
             Box::pin(async move {
                 let result = started?.await?;
                 serde_json::to_string(&result)
@@ -143,8 +177,17 @@ impl<S: Clone + Send + Sync + 'static> Table<S> {
             params: SchemaGenerator::subschema_for::<P>,
             fields: fields_of::<P>,
             result: SchemaGenerator::subschema_for::<R>,
+            gate: |_| Ok(()),
             handler,
         });
+        self
+    }
+
+    /// The method added last refuses calls that `gate` refuses, before their parameters are read: under a
+    /// flood a refusal must cost next to nothing.
+    #[must_use]
+    pub fn gated(mut self, gate: fn(&S) -> Result<(), Refusal>) -> Self {
+        self.methods.last_mut().expect("a method stands before its gate").gate = gate;
         self
     }
 }
@@ -234,7 +277,7 @@ impl<S: Sync> Dispatcher<S> {
                 Err(Failure::protocol(METHOD_NOT_FOUND, detail))
             }
         };
-        let outcome = answer.as_ref().map(|_| ()).map_err(|failure| failure.refusal.reason);
+        let outcome = answer.as_ref().map(|_| ()).map_err(Failure::reason);
         self.metrics.request(index, outcome);
         let id = call.id?;
         Some(match answer {
@@ -244,6 +287,7 @@ impl<S: Sync> Dispatcher<S> {
     }
 
     async fn call(&self, method: &Method<S>, state: &S, caller: &Caller, params: &str) -> Answer {
+        (method.gate)(state)?;
         let running = (method.handler)(state, caller, params);
         tokio::time::timeout(self.limits.request_timeout(), running).await.unwrap_or_else(|_| {
             let ms = self.limits.request_timeout_ms;
@@ -253,7 +297,7 @@ impl<S: Sync> Dispatcher<S> {
     }
 
     fn unread(&self, id: &str, failure: &Failure) -> String {
-        self.metrics.request(None, Err(failure.refusal.reason));
+        self.metrics.request(None, Err(failure.reason()));
         error_reply(id, failure)
     }
 }
@@ -269,17 +313,25 @@ fn result_reply(id: &str, result: &str) -> String {
 }
 
 #[derive(Serialize)]
-struct ErrorBody<'a> {
+struct ErrorBody<'a, D> {
     code: i32,
-    message: String,
-    data: &'a ErrorData,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<D>,
 }
 
 /// A JSON-RPC error; `id` is JSON text.
 pub fn error_reply(id: &str, failure: &Failure) -> String {
-    let data = error_data(&failure.refusal);
-    let body = ErrorBody { code: failure.code, message: failure.refusal.to_string(), data: &data };
-    let body = serde_json::to_string(&body).expect("strings and numbers have a JSON form");
+    let body = match failure {
+        Failure::Refused { code, refusal } => {
+            let message = &refusal.to_string();
+            serde_json::to_string(&ErrorBody { code: *code, message, data: Some(error_data(refusal)) })
+        }
+        Failure::Ethereum { code, message, data } => {
+            serde_json::to_string(&ErrorBody { code: *code, message, data: data.as_ref() })
+        }
+    };
+    let body = body.expect("strings and numbers have a JSON form");
     format!(r#"{{"jsonrpc":"2.0","id":{id},"error":{body}}}"#)
 }
 
@@ -415,6 +467,36 @@ impl<'de> Visitor<'de> for Bounded {
             count += 1;
         }
         Ok((calls, count))
+    }
+}
+
+/// What is wrong with parameters that did not parse, with the name of the one that is.
+fn misread<P: DeserializeOwned>(method: &str, params: &str, error: &serde_json::Error) -> String {
+    let fields = fields_of::<P>();
+    let by_position = serde_json::from_str::<Vec<IgnoredAny>>(params).ok().map(|given| given.len());
+    if let Some(given) = by_position.filter(|given| *given > fields.len()) {
+        return format!("{method}: {given} parameters; at most {}: {}", fields.len(), fields.join(", "));
+    }
+    let path: Vec<String> =
+        match serde_path_to_error::deserialize::<_, P>(&mut serde_json::Deserializer::from_str(params)) {
+            Ok(_) => Vec::new(),
+            Err(error) => error.path().iter().map(ToString::to_string).collect(),
+        };
+    let named = match (path.split_first(), by_position) {
+        (Some((first, rest)), Some(_)) => {
+            let index = first.trim_matches(['[', ']']).parse::<usize>().ok();
+            let name = index.and_then(|index| fields.get(index)).map_or(&first[..], |name| name);
+            std::iter::once(name.to_owned()).chain(rest.iter().cloned()).collect()
+        }
+        (None, Some(given)) if error.is_data() && given < fields.len() => {
+            return format!("{method}: parameter {} ({}) is missing", given + 1, fields[given]);
+        }
+        _ => path,
+    };
+    if named.is_empty() {
+        format!("{method}: {error}")
+    } else {
+        format!("{method}: {}: {error}", named.join("."))
     }
 }
 

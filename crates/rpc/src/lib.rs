@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  TCP ─► Gate ─► axum ─┬─ POST ────────► Dispatcher ─► Table ─► method(Api, Caller, params) ─► Client
-//!       (connections,   │                     ▲                        │
+//!       (connections,   ├─ GET ─► explorer    ▲                        │
 //!        idle, stalled) └─ WebSocket ─────────┘                        ▼ baton_subscribe
 //!                             ▲                                      Session
 //!                             └── writer ◄── Outbox (bounded) ◄── pump per subscription ◄── events, blocks
@@ -22,6 +22,7 @@ pub mod api;
 mod blocks;
 pub mod config;
 pub mod dispatch;
+pub mod eth;
 pub mod methods;
 pub mod metrics;
 pub mod openrpc;
@@ -30,7 +31,7 @@ pub mod server;
 pub mod session;
 mod shares;
 
-pub use api::{Api, Caller, Facts, Health, HealthSource};
+pub use api::{Api, Caller, Facts, Health, HealthSource, PeersSource};
 pub use config::{Cors, Limits, ServerConfig, Token};
 pub use server::{
     ops::{Ops, serve_ops},

@@ -1,5 +1,6 @@
 //! Counters of the API, as Prometheus text.
 
+use baton_consensus::tally::{Counts, Tally};
 use baton_types::receipt::Reason;
 use std::{
     fmt::Write as _,
@@ -23,6 +24,8 @@ pub struct Metrics {
     pub(crate) in_flight: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) connections_refused: AtomicU64,
+    /// Times that the system gave no connection, as when too many files are open.
+    pub(crate) accepts_failed: AtomicU64,
     connections_dropped: [AtomicU64; Dropped::ALL.len()],
     pub(crate) websockets: AtomicU64,
     pub(crate) subscriptions: AtomicU64,
@@ -55,6 +58,10 @@ impl Dropped {
     ];
 }
 
+const fn zeros() -> [AtomicU64; OUTCOMES] {
+    [const { AtomicU64::new(0) }; OUTCOMES]
+}
+
 fn outcome(result: Result<(), Reason>) -> usize {
     match result {
         Ok(()) => 0,
@@ -71,11 +78,12 @@ fn outcome_name(index: usize) -> &'static str {
 impl Metrics {
     pub fn new(methods: impl Iterator<Item = &'static str>) -> Self {
         Self {
-            methods: methods.chain([UNKNOWN]).map(|name| (name, Default::default())).collect(),
-            transactions: Default::default(),
+            methods: methods.chain([UNKNOWN]).map(|name| (name, zeros())).collect(),
+            transactions: zeros(),
             in_flight: AtomicU64::new(0),
             connections: AtomicU64::new(0),
             connections_refused: AtomicU64::new(0),
+            accepts_failed: AtomicU64::new(0),
             connections_dropped: Default::default(),
             websockets: AtomicU64::new(0),
             subscriptions: AtomicU64::new(0),
@@ -147,6 +155,12 @@ impl Metrics {
                 "Connections over the limit, or over their client's share.",
                 &self.connections_refused,
             ),
+            (
+                "baton_rpc_accepts_failed_total",
+                "counter",
+                "Times that the system gave no connection, as when too many files are open.",
+                &self.accepts_failed,
+            ),
             ("baton_rpc_websockets", "gauge", "Open WebSocket connections.", &self.websockets),
             ("baton_rpc_subscriptions", "gauge", "Open subscriptions.", &self.subscriptions),
             ("baton_rpc_notifications_total", "counter", "Notifications queued.", &self.notifications),
@@ -163,6 +177,43 @@ impl Metrics {
         }
         out
     }
+}
+
+type Count = fn(&Counts) -> u64;
+
+/// What finalized blocks say of each member since this node started: one label value per member.
+pub(crate) fn members(tally: &Tally) -> String {
+    let counters: [(&str, &str, Count); 7] = [
+        ("blocks_authored", "Finalized blocks it built.", |counts| counts.authored),
+        ("designations", "Blocks among these that another's turn drew it for.", |counts| counts.designated),
+        ("reveals", "Blocks of its turns with a reveal under its commitment.", |counts| counts.reveals),
+        ("single_proofs", "Blocks of its turns with a proof of the view alone.", |counts| {
+            counts.single_proofs
+        }),
+        ("turns_missed", "Its turns that passed without a block.", |counts| counts.turns_missed),
+        ("segments_benched", "Segments in which it was benched.", |counts| counts.segments_benched),
+        ("suspensions", "Epochs in which it was suspended.", |counts| counts.suspensions),
+    ];
+    let mut out = String::new();
+    let label = |member: usize| format!("{{validator=\"{member}\"}}");
+    for (name, help, count) in counters {
+        let name = format!("baton_validator_{name}_total");
+        head(&mut out, &name, "counter", help);
+        for (member, counts) in tally.since_start.counts.iter().enumerate() {
+            line(&mut out, &name, &label(member), count(counts));
+        }
+    }
+    let gauges = [
+        ("baton_validator_benched", "Whether it is not drawn in this segment.", tally.benched),
+        ("baton_validator_suspended", "Whether it is left out of this epoch's lottery.", tally.suspended),
+    ];
+    for (name, help, members) in gauges {
+        head(&mut out, name, "gauge", help);
+        for member in 0..tally.since_start.counts.len() {
+            line(&mut out, name, &label(member), u64::from(members.contains(member)));
+        }
+    }
+    out
 }
 
 fn head(out: &mut String, name: &str, kind: &str, help: &str) {
@@ -195,6 +246,40 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn members_have_a_line_each() {
+        let mut tally = Tally::default();
+        tally.since_start.counts = vec![Counts::default(); 3];
+        tally.since_start.counts[1] = Counts {
+            authored: 1,
+            designated: 2,
+            reveals: 3,
+            single_proofs: 4,
+            turns_missed: 5,
+            ..Counts::default()
+        };
+        tally.since_start.counts[2] = Counts { segments_benched: 6, suspensions: 7, ..Counts::default() };
+        tally.benched.insert(2);
+        tally.suspended.insert(1);
+        let text = members(&tally);
+        for expect in [
+            "baton_validator_blocks_authored_total{validator=\"1\"} 1\n",
+            "baton_validator_designations_total{validator=\"1\"} 2\n",
+            "baton_validator_reveals_total{validator=\"1\"} 3\n",
+            "baton_validator_single_proofs_total{validator=\"1\"} 4\n",
+            "baton_validator_turns_missed_total{validator=\"1\"} 5\n",
+            "baton_validator_segments_benched_total{validator=\"2\"} 6\n",
+            "baton_validator_suspensions_total{validator=\"2\"} 7\n",
+            "baton_validator_benched{validator=\"2\"} 1\n",
+            "baton_validator_benched{validator=\"1\"} 0\n",
+            "baton_validator_suspended{validator=\"1\"} 1\n",
+        ] {
+            assert!(text.contains(expect), "{expect} is not in\n{text}");
+        }
+        // Seven counters and two gauges of three members, two lines of head each.
+        assert_eq!(text.lines().count(), 9 * (2 + 3));
+    }
 
     #[test]
     fn text_counts_by_method_and_outcome() {

@@ -5,7 +5,7 @@ use crate::{
     methods,
 };
 use baton_types::{
-    api::{BlockEvent, ErrorData, RollupBlock},
+    api::{BlockEvent, ClusterView, ErrorData, RollupBlock},
     receipt::Reason,
 };
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings};
@@ -59,6 +59,7 @@ pub fn describe<S>(table: &Table<S>) -> Value {
     // What notifications carry beside results of methods.
     generator.subschema_for::<BlockEvent>();
     generator.subschema_for::<RollupBlock>();
+    generator.subschema_for::<ClusterView>();
     let schemas = generator.take_definitions(true);
     let reasons: Vec<_> = Reason::ALL.iter().map(|reason| reason.name()).collect();
     json!({

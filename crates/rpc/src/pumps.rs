@@ -4,18 +4,20 @@
 //! subscribers share, moves on: that is the only queue, so a slow subscriber costs no memory.
 //! - *blocks*: what fell out of the ring is counted, and told as `{"lagged": n}`.
 //! - *transaction*: after a gap, the node is asked where the transaction stands.
+//! - *cluster*: the present alone, at an interval.
 //! - *rollup*: always by height; events only say that there is more, or bring the next block along.
 
 use crate::{
     api::Chain,
-    blocks::Blocks,
+    blocks::{Blocks, Facts},
     methods::views,
     session::{Closed, Feed},
 };
 use baton_consensus::client::{Event, Place, TransactionStatus};
 use baton_types::{
     Block, RollupId, TxId,
-    api::BlockEvent,
+    api::{BlockEvent, ClusterView},
+    lottery::Indices,
     receipt::{Reason, Refusal, Rung},
 };
 use commonware_cryptography::Digested;
@@ -25,7 +27,10 @@ use std::{
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
-use tokio::sync::broadcast::{Receiver, error::RecvError};
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::{MissedTickBehavior, interval},
+};
 
 #[cfg(test)]
 mod tests;
@@ -33,6 +38,8 @@ mod tests;
 /// How often a finalized block that cannot be read is tried again, and how long between.
 const RETRIES_MAX: u32 = 50;
 const RETRY: Duration = Duration::from_millis(100);
+/// Between two looks at the cluster: as often as people can follow.
+const CLUSTER_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Events were missed.
 #[derive(Serialize)]
@@ -55,9 +62,9 @@ pub(crate) async fn blocks(
 ) -> Result<(), Closed> {
     loop {
         match events.recv().await {
-            Ok(Event::Block { rung, block, time_ms }) => {
+            Ok(Event::Block { rung, block, time_ms, voters }) => {
                 let facts = recent.facts(&block);
-                let event = block_event(&chain, &block, rung, time_ms, facts.bytes());
+                let event = block_event(&chain, &facts, rung, time_ms, voters);
                 let text = serde_json::to_string(&event).expect("views of the API have a JSON form");
                 if ids {
                     let open = text.strip_suffix('}').expect("an event is an object");
@@ -66,7 +73,7 @@ pub(crate) async fn blocks(
                     feed.send(&[&text]).await?;
                 }
             }
-            Ok(Event::Ended { .. }) => (),
+            Ok(Event::Ended { .. } | Event::Executed { .. }) => (),
             Err(RecvError::Lagged(lagged)) => {
                 feed.metrics().lagged.fetch_add(lagged, Relaxed);
                 feed.send_value(&Lagged { lagged }).await?;
@@ -76,8 +83,19 @@ pub(crate) async fn blocks(
     }
 }
 
+/// What the node sees now, again and again. A subscriber that does not keep up gets fewer, never older ones.
+pub(crate) async fn cluster(feed: Feed, now: impl Fn() -> ClusterView + Send) -> Result<(), Closed> {
+    let mut ticks = interval(CLUSTER_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        feed.send_value(&now()).await?;
+    }
+}
+
 /// Without the ids, which are appended as text.
-fn block_event(chain: &Chain, block: &Digested<Block>, rung: Rung, time_ms: u64, bytes: u64) -> BlockEvent {
+fn block_event(chain: &Chain, facts: &Facts, rung: Rung, time_ms: u64, voters: Indices) -> BlockEvent {
+    let block = &facts.block;
     let header = block.inner().header();
     BlockEvent {
         rung,
@@ -85,11 +103,13 @@ fn block_event(chain: &Chain, block: &Digested<Block>, rung: Rung, time_ms: u64,
         hash: views::block_hash(block),
         epoch: header.epoch,
         view: header.view,
+        committer: chain.index_of(&header.committer),
         author: chain.index_of(&header.author),
         timestamp_ms: header.timestamp_ms,
         time_ms,
         transactions: u64::try_from(block.inner().transactions()).unwrap_or(u64::MAX),
-        bytes,
+        bytes: facts.bytes(),
+        voters: voters.iter().filter_map(|member| u32::try_from(member).ok()).collect(),
         ids: None,
     }
 }
@@ -109,13 +129,24 @@ where
 {
     let mut known = present;
     feed.send_value(&views::transaction(id, &known)).await?;
-    while !known.rung.is_end() {
+    let mut executed = false;
+    while !known.rung.is_end(executed) {
         let next = match events.recv().await {
-            Ok(Event::Block { rung, block, time_ms }) if recent.facts(&block).contains(&id) => {
+            Ok(Event::Block { rung, block, time_ms, .. }) if recent.facts(&block).contains(&id) => {
+                let place = block.inner().position(&id);
+                executed =
+                    place.is_some_and(|(rollup, _)| block.inner().body().results.contains_key(&rollup));
                 placed(&known, id, rung, &block, time_ms)
             }
             Ok(Event::Ended { ids, rung, reason, time_ms }) if ids.contains(&id) => {
                 let mut next = TransactionStatus { rung, place: None, reason: Some(reason), ..known.clone() };
+                next.times_ms.insert(rung, time_ms);
+                next
+            }
+            Ok(Event::Executed { outcomes, time_ms, .. }) => {
+                let Some((_, outcome)) = outcomes.iter().find(|(other, _)| *other == id) else { continue };
+                let (rung, reason) = (outcome.rung(), outcome.reason());
+                let mut next = TransactionStatus { rung, reason, ..known.clone() };
                 next.times_ms.insert(rung, time_ms);
                 next
             }

@@ -8,10 +8,13 @@
 //! - *Body too large* → 413 and a JSON-RPC error `too_large`.
 //! - `/rollup/<name>` of no rollup → 404 and a JSON-RPC error `unknown_rollup`.
 //! - *JSON-RPC errors* → 200, as usual for JSON-RPC.
+//! - *A browser* → the explorer.
 //!
-//! Methods are the same on every path; a path of a rollup is where that rollup's own API will be.
+//! The cluster's methods are the same on every path. Those of Ethereum are about the rollup of the path, on
+//! `/` about the first EVM rollup.
 
 mod access;
+mod explorer;
 mod gate;
 mod intake;
 pub mod ops;
@@ -37,15 +40,12 @@ use axum::{
         ConnectInfo, FromRequestParts as _, Path, Request, State, connect_info::Connected,
         ws::WebSocketUpgrade,
     },
-    http::{HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, header},
     response::{IntoResponse as _, Response},
-    routing::any,
+    routing::{any, get},
     serve::IncomingStream,
 };
-use baton_types::{
-    api::RollupRef,
-    receipt::{Reason, Refusal},
-};
+use baton_types::receipt::{Reason, Refusal};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt as _;
 use gate::Gate;
@@ -62,7 +62,7 @@ use tokio::{
 };
 
 const ABOUT: &str = "Baton node. JSON-RPC 2.0 by POST or over a WebSocket on this address; the method \
-    rpc.discover lists all methods.\n";
+    rpc.discover lists all methods. A browser shows the cluster here.\n";
 
 /// Of each WebSocket and direction, used or not.
 const WEBSOCKET_BUFFER_BYTES: usize = 8 * 1024;
@@ -73,7 +73,8 @@ const RETRY_MS: u64 = 200;
 pub(crate) struct Server<S> {
     pub(crate) state: S,
     pub(crate) dispatcher: Dispatcher<S>,
-    pub(crate) has_rollup: fn(&S, &str) -> Result<(), Refusal>,
+    /// The state behind the path of a rollup.
+    pub(crate) at: fn(&S, &str) -> Result<S, Refusal>,
     pub(crate) config: ServerConfig,
     access: Access,
     requests: Arc<Semaphore>,
@@ -96,15 +97,14 @@ pub async fn serve(
 ) -> io::Result<()> {
     let metrics = api.metrics.clone();
     let dispatcher = Dispatcher::new(methods::table().clone(), config.limits.clone(), metrics);
-    let has_rollup = |api: &Api, name: &str| api.chain.rollup(&RollupRef::Name(name.to_owned())).map(|_| ());
-    serve_over(listener, api, dispatcher, has_rollup, config, shutdown).await
+    serve_over(listener, api, dispatcher, Api::at, config, shutdown).await
 }
 
-async fn serve_over<S: Clone + Send + Sync + 'static>(
+pub(crate) async fn serve_over<S: Clone + Send + Sync + 'static>(
     listener: TcpListener,
     state: S,
     dispatcher: Dispatcher<S>,
-    has_rollup: fn(&S, &str) -> Result<(), Refusal>,
+    at: fn(&S, &str) -> Result<S, Refusal>,
     config: ServerConfig,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
@@ -117,7 +117,7 @@ async fn serve_over<S: Clone + Send + Sync + 'static>(
     let connections = gate.connections();
     let server = Arc::new(Server {
         state,
-        has_rollup,
+        at,
         access: Access::new(&config),
         requests: Arc::new(Semaphore::new(limits.requests_max)),
         requests_shares: shares(limits.requests_max),
@@ -133,6 +133,7 @@ async fn serve_over<S: Clone + Send + Sync + 'static>(
     let router = Router::new()
         .route("/", any(root::<S>))
         .route("/rollup/{name}", any(rollup::<S>))
+        .route("/explorer/{file}", get(explorer_file))
         .fallback(|| async { (StatusCode::NOT_FOUND, ABOUT) })
         .with_state(server);
     let signal = async move {
@@ -177,7 +178,19 @@ async fn root<S: Clone + Send + Sync + 'static>(
     ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Response {
-    server.respond(peer, request).await
+    let state = server.state.clone();
+    server.respond(state, peer, request).await
+}
+
+async fn explorer_file(
+    ConnectInfo(peer): ConnectInfo<Peer>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    peer.intake.request_begins();
+    let response = explorer::file(&name, &headers);
+    peer.intake.request_ends();
+    response
 }
 
 async fn rollup<S: Clone + Send + Sync + 'static>(
@@ -186,31 +199,34 @@ async fn rollup<S: Clone + Send + Sync + 'static>(
     Path(name): Path<String>,
     request: Request,
 ) -> Response {
-    if let Err(refusal) = (server.has_rollup)(&server.state, &name) {
-        let mut response = refused(StatusCode::NOT_FOUND, refusal);
-        server.access.allow(request.headers(), response.headers_mut());
-        return response;
+    match (server.at)(&server.state, &name) {
+        Ok(state) => server.respond(state, peer, request).await,
+        Err(refusal) => {
+            let mut response = refused(StatusCode::NOT_FOUND, refusal);
+            server.access.allow(request.headers(), response.headers_mut());
+            response
+        }
     }
-    server.respond(peer, request).await
 }
 
 impl<S: Clone + Send + Sync + 'static> Server<S> {
-    async fn respond(self: Arc<Self>, peer: Peer, request: Request) -> Response {
+    async fn respond(self: Arc<Self>, state: S, peer: Peer, request: Request) -> Response {
         peer.intake.request_begins();
         let intake = peer.intake.clone();
-        let response = self.route(peer, request).await;
+        let response = self.route(state, peer, request).await;
         intake.request_ends();
         response
     }
 
-    async fn route(self: Arc<Self>, peer: Peer, request: Request) -> Response {
+    async fn route(self: Arc<Self>, state: S, peer: Peer, request: Request) -> Response {
         let key = self.access.client_key(peer.address, request.headers());
         let origin = request.headers().get(header::ORIGIN).cloned();
         let mut response = match *request.method() {
-            Method::POST => self.post(key, request).await,
+            Method::POST => self.post(&state, key, request).await,
             Method::GET if request.headers().contains_key(header::UPGRADE) => {
-                return self.upgrade(key, peer.intake, request).await;
+                return self.upgrade(state, key, peer.intake, request).await;
             }
+            Method::GET if explorer::wanted(request.headers()) => explorer::page(request.headers()),
             Method::GET => ABOUT.into_response(),
             Method::OPTIONS => self.access.preflight(),
             _ => {
@@ -222,7 +238,7 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
         response
     }
 
-    async fn post(&self, key: Arc<str>, request: Request) -> Response {
+    async fn post(&self, state: &S, key: Arc<str>, request: Request) -> Response {
         let Ok(_permit) = self.requests.try_acquire() else {
             return busy(&format!("{} requests are in progress", self.config.limits.requests_max));
         };
@@ -258,10 +274,10 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
             let refusal = Refusal::new(Reason::BadRequest, "not JSON: the body is not UTF-8");
             return json(
                 StatusCode::OK,
-                dispatch::error_reply("null", &Failure { code: dispatch::PARSE_ERROR, refusal }),
+                dispatch::error_reply("null", &Failure::Refused { code: dispatch::PARSE_ERROR, refusal }),
             );
         };
-        match self.dispatcher.answer(&self.state, &Caller::new(key), text).await {
+        match self.dispatcher.answer(state, &Caller::new(key), text).await {
             Some(reply) => json(StatusCode::OK, reply),
             None => StatusCode::NO_CONTENT.into_response(),
         }
@@ -283,7 +299,13 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
         Ok((budget, share))
     }
 
-    async fn upgrade(self: Arc<Self>, key: Arc<str>, intake: Arc<Intake>, request: Request) -> Response {
+    async fn upgrade(
+        self: Arc<Self>,
+        state: S,
+        key: Arc<str>,
+        intake: Arc<Intake>,
+        request: Request,
+    ) -> Response {
         // Browsers let any page open a WebSocket, so CORS is enforced here.
         if !self.access.admits(request.headers()) {
             let detail =
@@ -300,7 +322,7 @@ impl<S: Clone + Send + Sync + 'static> Server<S> {
                 .write_buffer_size(WEBSOCKET_BUFFER_BYTES)
                 .on_upgrade(move |socket| {
                     intake.upgraded();
-                    ws::run(self, key, intake, socket)
+                    ws::run(self, state, key, intake, socket)
                 }),
             Err(rejection) => rejection.into_response(),
         }

@@ -119,9 +119,19 @@ impl Outbox {
     }
 }
 
+/// In which form subscriptions are named and told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// `baton_subscription`, by number.
+    Baton,
+    /// `eth_subscription`, by hexadecimal string.
+    Ethereum,
+}
+
 /// Where one subscription's notifications go.
 pub struct Feed {
     subscription: u64,
+    style: Style,
     outbox: Outbox,
     metrics: Arc<Metrics>,
 }
@@ -131,8 +141,15 @@ impl Feed {
     pub(crate) async fn send(&self, result: &[&str]) -> Result<(), Closed> {
         let length = result.iter().map(|piece| piece.len()).sum::<usize>();
         let mut text = String::with_capacity(120 + length);
-        text.push_str(r#"{"jsonrpc":"2.0","method":"baton_subscription","params":{"subscription":"#);
-        text.push_str(&self.subscription.to_string());
+        let subscription = self.subscription;
+        text.push_str(&match self.style {
+            Style::Baton => format!(
+                r#"{{"jsonrpc":"2.0","method":"baton_subscription","params":{{"subscription":{subscription}"#
+            ),
+            Style::Ethereum => format!(
+                r#"{{"jsonrpc":"2.0","method":"eth_subscription","params":{{"subscription":"{subscription:#x}""#
+            ),
+        });
         text.push_str(r#","result":"#);
         for piece in result {
             text.push_str(piece);
@@ -205,7 +222,12 @@ impl Session {
     }
 
     /// Registers a subscription whose pump is made by `pump` and started by [`start`].
-    pub(crate) fn subscribe<F, Fut>(self: &Arc<Self>, starts: &Starts, pump: F) -> Result<u64, Refusal>
+    pub(crate) fn subscribe<F, Fut>(
+        self: &Arc<Self>,
+        starts: &Starts,
+        style: Style,
+        pump: F,
+    ) -> Result<u64, Refusal>
     where
         F: FnOnce(Feed) -> Fut,
         Fut: Future<Output = Result<(), Closed>> + Send + 'static,
@@ -232,7 +254,8 @@ impl Session {
         open.pumps.insert(subscription, handle);
         drop(open);
         let held = Held::new(&self.metrics, |metrics| &metrics.subscriptions);
-        let feed = Feed { subscription, outbox: self.outbox.clone(), metrics: self.metrics.clone() };
+        let (outbox, metrics) = (self.outbox.clone(), self.metrics.clone());
+        let feed = Feed { subscription, style, outbox, metrics };
         let running = Abortable::new(pump(feed), registration);
         let session = Arc::downgrade(self);
         let pump = async move {
@@ -267,7 +290,7 @@ pub(crate) fn start(starts: &Starts) {
     }
 }
 
-/// What `baton_subscribe` needs of its caller.
+/// What subscribing needs of its caller.
 pub(crate) fn of(caller: &Caller) -> Result<&(Arc<Session>, Starts), Refusal> {
     caller.session.as_ref().ok_or_else(|| {
         let detail = "subscriptions need a WebSocket; connect to the same address with ws://";

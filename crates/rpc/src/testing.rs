@@ -4,11 +4,12 @@ use crate::{
     api::{Chain, Facts},
     config::Limits,
     metrics::Metrics,
-    session::{Budget, Closed, Feed, Outbox, Places, Queued, Session, Starts, start},
+    session::{Budget, Closed, Feed, Outbox, Places, Queued, Session, Starts, Style, start},
     shares::Shares,
 };
+use baton_consensus::client::Live;
 use baton_types::{
-    Block, Body, Digest, Genesis, Header, PrivateKey, Rollup, RollupId, Segment, Transaction,
+    Block, Body, Digest, Epoch, Genesis, Header, PrivateKey, Results, Rollup, RollupId, Segment, Transaction,
     block::ElectionKind,
     genesis::{Data, Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Timing},
     hex,
@@ -58,6 +59,26 @@ pub fn chain() -> Chain {
     Chain::new(Arc::new(genesis), facts)
 }
 
+/// What a node in the middle of its work sees, holders of the key left out.
+pub fn live() -> Live {
+    Live {
+        epoch: Epoch::new(3),
+        view: 100,
+        finalized_height: 350,
+        finalized_digest: EMPTY,
+        finalized_time_ms: 5,
+        tip_height: 9,
+        lowest_height: 0,
+        judges_from: 1,
+        unavailable_below: None,
+        voting: true,
+        silence: None,
+        authors_ahead: Default::default(),
+        holders: Vec::new(),
+        last_vote_view: Vec::new(),
+    }
+}
+
 /// A block with these payloads by rollup. Only what the API shows of it is right.
 pub fn block(height: u64, segments: &[(u32, &[&str])]) -> Digested<Block> {
     let author = key(1);
@@ -93,7 +114,15 @@ pub fn block(height: u64, segments: &[(u32, &[&str])]) -> Digested<Block> {
     });
     // As many peaks as the height has one bits: what sealing asks for.
     let peaks = (0..height.count_ones()).map(|_| EMPTY).collect();
-    let body = Body { segments: segments.collect(), heads: heads(), peaks, payload: None, lottery: None };
+    let body = Body {
+        segments: segments.collect(),
+        heads: heads(),
+        peaks,
+        payload: None,
+        lottery: None,
+        results: Results::new(),
+        l1: None,
+    };
     Block::seal(header, body, Some(&author)).digested()
 }
 
@@ -132,17 +161,21 @@ impl Connection {
         Fut: Future<Output = Result<(), Closed>> + Send + 'static,
     {
         let starts = Starts::default();
-        let subscription = self.session.subscribe(&starts, pump).unwrap();
+        let subscription = self.session.subscribe(&starts, Style::Baton, pump).unwrap();
         start(&starts);
         subscription
     }
 
     /// The result of the next notification.
     pub async fn next(&mut self) -> Value {
+        self.next_of("baton_subscription").await
+    }
+
+    pub async fn next_of(&mut self, method: &str) -> Value {
         let queued = self.queue.recv().await.unwrap();
         let mut notification: Value = serde_json::from_str(&queued.text).unwrap();
         assert_eq!(notification["jsonrpc"], "2.0");
-        assert_eq!(notification["method"], "baton_subscription");
+        assert_eq!(notification["method"], method);
         notification["params"]["result"].take()
     }
 }

@@ -2,8 +2,21 @@
 //!
 //! Numbers for heights, views, indices and milliseconds; `0x` strings for hashes, keys and bytes.
 
+mod batch;
+mod block;
+mod cluster;
+mod devnet;
+mod settlement;
+
+pub use batch::{BatchParams, BatchView, BatchesParams, BatchesResult};
+pub use block::{BlockView, HeadView, ResultView, SegmentView};
+pub use cluster::{ClusterView, ExecutionSight, MemberSight, MempoolView, RollupPoolView, SecondView};
+pub use devnet::{DevnetAccount, DevnetNode, DevnetView};
+pub use settlement::DerivedView;
+
 use crate::{
-    proof::ProofFile,
+    election::ElectionFile,
+    proof::{BlockProofFile, ProofFile, evm::EvmProofFile},
     receipt::{Reason, Rung},
 };
 use schemars::JsonSchema;
@@ -216,40 +229,9 @@ pub struct BlockParams {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct BlockView {
-    pub hash: String,
-    pub rung: Rung,
-    pub height: u64,
-    pub epoch: u64,
-    pub view: u64,
-    pub parent: String,
-    pub timestamp_ms: u64,
-    /// Index of the member that led the view.
-    pub committer: u32,
-    pub author: u32,
-    pub election: String,
-    pub parent_seed: String,
-    pub body_root: String,
-    pub heads_root: String,
-    pub history_root: String,
-    pub transactions: u64,
-    /// Encoded size.
-    pub bytes: u64,
-    pub segments: Vec<SegmentView>,
-    /// The finalization certificate, where this block has one of its own.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub certificate: Option<String>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct SegmentView {
-    pub rollup: u32,
-    /// The rollup's hash chain after this block.
-    pub head: String,
-    pub ids: Vec<String>,
-    /// Payloads, when asked for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub payloads: Option<Vec<crate::hex::Hex>>,
+#[serde(deny_unknown_fields)]
+pub struct BlockProofParams {
+    pub block: BlockRef,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -283,22 +265,6 @@ pub struct RollupBlocksResult {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct MempoolView {
-    pub transactions: u64,
-    pub bytes: u64,
-    pub bytes_max: u64,
-    pub rollups: Vec<RollupPoolView>,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct RollupPoolView {
-    pub rollup: u32,
-    pub transactions: u64,
-    pub bytes: u64,
-    pub bytes_max: u64,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ValidatorView {
     pub index: u32,
     pub identity: String,
@@ -310,8 +276,38 @@ pub struct ValidatorView {
     pub last_vote_view: Option<u64>,
     /// Finalized blocks it authored since this node started.
     pub blocks_authored: u64,
+    /// Whether it is not drawn in this segment; under election `zk-lottery`.
+    pub benched: bool,
+    /// Whether it neither commits nor is drawn in this epoch; under election `zk-lottery`.
+    pub suspended: bool,
+    /// What it did in the present epoch. Nodes that count from the same height agree.
+    pub epoch: MemberCounts,
+    /// What it did since this node started.
+    pub since_start: MemberCounts,
     /// Whether it is this node.
     pub this_node: bool,
+}
+
+/// What finalized blocks say of one member. All but the first two stay zero under other elections than
+/// `zk-lottery`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MemberCounts {
+    /// Height of the first block counted; none before the first.
+    pub from_height: Option<u64>,
+    /// Blocks it built.
+    pub blocks_authored: u64,
+    /// Blocks among these that another member's turn drew it for.
+    pub designations: u64,
+    /// Blocks of its own turns, with a reveal under its commitment.
+    pub reveals: u64,
+    /// Blocks of its own turns, with a proof of the view by itself.
+    pub single_proofs: u64,
+    /// Its turns that passed without a block.
+    pub turns_missed: u64,
+    /// Segments in which it was benched.
+    pub segments_benched: u64,
+    /// Epochs in which it was suspended.
+    pub suspensions: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -357,6 +353,149 @@ pub struct StatusView {
     pub mempool_transactions: u64,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ElectionParams {
+    /// A finalized height; by default that of the last finalized block.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub height: Option<u64>,
+}
+
+/// How the author of a finalized block came to build it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ElectionView {
+    pub height: u64,
+    /// Hash of the block.
+    pub block: String,
+    pub epoch: u64,
+    pub view: u64,
+    /// 0 where the parent belongs to the epoch before.
+    pub parent_view: u64,
+    /// Views between the parent and this block that passed without one.
+    pub views_missed: u64,
+    pub election: String,
+    /// Index of the member that led the view.
+    pub committer: u32,
+    /// Index of the member that built the block.
+    pub author: u32,
+    /// The group's seed for the parent's view; under `threshold-lottery` and `stake-weighted` the seed of the
+    /// view before draws the leader. Zero where the parent belongs to the epoch before.
+    pub parent_seed: String,
+    /// Under election `zk-lottery`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lottery: Option<LotteryView>,
+}
+
+/// A draw of the zero-knowledge lottery, from what the committer revealed to the member drawn.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LotteryView {
+    /// Which turn of the committer in this epoch it was, from 0.
+    pub turn: u64,
+    pub evidence: EvidenceKind,
+    pub evidence_bytes: u64,
+    /// What the committer revealed.
+    pub opening: String,
+    /// The committer's commitment in force, if it has one.
+    pub commitment: Option<CommitmentView>,
+    pub context_beacon: String,
+    pub later_beacon: String,
+    /// The value that draws.
+    pub output: String,
+    /// Candidates in the order of the draw; the last is the author.
+    pub draw: Vec<CandidateView>,
+    /// Members that are not drawn in this segment.
+    pub benched: Vec<u32>,
+    /// Members that neither commit nor are drawn in this epoch.
+    pub suspended: Vec<u32>,
+    /// The first of the views missed, with their committers; at most 256.
+    pub missed: Vec<MissedView>,
+}
+
+/// What shows that an opening is the committer's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum EvidenceKind {
+    /// A path from the turn's leaf to the commitment in force.
+    Reveal,
+    /// A proof of this view by itself, where no commitment is in force for the turn.
+    SingleProof,
+}
+
+impl EvidenceKind {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reveal => "reveal",
+            Self::SingleProof => "single-proof",
+        }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CommitmentView {
+    /// Root over the leaves of all turns.
+    pub root: String,
+    /// Hash of the epoch's proof; none in epoch 0, whose roots stand in the genesis without one.
+    pub proof_hash: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CandidateView {
+    pub member: u32,
+    /// Why the draw went on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub skipped: Option<SkipReason>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SkipReason {
+    Benched,
+    Suspended,
+}
+
+impl SkipReason {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Benched => "benched",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MissedView {
+    pub view: u64,
+    pub committer: u32,
+}
+
+/// Result of `baton_electionProof`.
+pub type ElectionProofResult = ElectionFile;
+
+/// One epoch's proof of one member, named by its hash, or by epoch and member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EpochProofParams {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// Index of the member.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub member: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof_hash: Option<String>,
+}
+
+/// What a member proved about all its reveals of an epoch; this node has verified it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EpochProofView {
+    pub epoch: u64,
+    pub member: u32,
+    pub proof_hash: String,
+    /// The member's commitment on chain; none as long as it is not known to be in force.
+    pub commitment: Option<CommitmentView>,
+    pub bytes: u64,
+    pub proof: crate::hex::Hex,
+}
+
 /// What a subscription delivers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "topic", rename_all = "lowercase", deny_unknown_fields)]
@@ -369,6 +508,8 @@ pub enum Topic {
     },
     /// One transaction climbing the ladder; ends with its last rung.
     Transaction { id: String },
+    /// What this node sees of the cluster, a few times a second.
+    Cluster,
     /// One rollup's finalized segments, without gaps, from a height (default: from now).
     Rollup {
         rollup: RollupRef,
@@ -385,12 +526,16 @@ pub struct BlockEvent {
     pub hash: String,
     pub epoch: u64,
     pub view: u64,
+    /// Index of the member that led the view.
+    pub committer: u32,
     pub author: u32,
     pub timestamp_ms: u64,
     /// When this node saw it.
     pub time_ms: u64,
     pub transactions: u64,
     pub bytes: u64,
+    /// Members whose votes for it this node had seen by then.
+    pub voters: Vec<u32>,
     /// All ids, in block order, when asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<String>>,
@@ -405,23 +550,29 @@ pub struct UnsubscribeParams {
 /// Result of `baton_proof`.
 pub type ProofResult = ProofFile;
 
-/// First line of `baton devnet --json`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DevnetView {
-    pub chain: String,
-    pub group_key: String,
-    pub nodes: Vec<DevnetNode>,
-    pub rollups: Vec<crate::Rollup>,
+/// Result of `baton_blockProof`.
+pub type BlockProofResult = BlockProofFile;
+
+/// Either `account` or `transaction`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EvmProofParams {
+    /// The first EVM rollup by default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollup: Option<RollupRef>,
+    /// 20 bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub account: Option<String>,
+    /// Of the account, 32 bytes each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slots: Vec<String>,
+    /// Id of a transaction whose receipt is to be proven.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transaction: Option<String>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DevnetNode {
-    pub index: u32,
-    pub pid: u32,
-    pub rpc: String,
-    pub ws: String,
-    pub ops: String,
-}
+/// Result of `baton_evmProof`.
+pub type EvmProofResult = EvmProofFile;
 
 #[cfg(test)]
 mod tests;

@@ -5,23 +5,27 @@
 //!   body_root ────► segments: per rollup, in id order, its ordered transactions
 //!   heads_root ───► heads: one hash chain per rollup, after this block
 //!   history_root ─► peaks: accumulator over all earlier headers
+//!   results_root ─► results: where the execution of each EVM rollup stands
 //!   payload_root ─► payload: key-ceremony material (dealer log, or the next epoch's committee)
 //!   members_root, reveal_evidence ─► lottery: its state and what shows the reveal (zk-lottery only)
+//!   forced_root ──► l1: reports, forced entries, their queues (only where the genesis has a section l1)
 //! ```
 //!
 //! Decoding a block checks that the body is the one its header names and that the author signed the
 //! header. Blocks are cached by digest wherever they come from; without this a peer could put
 //! a foreign body under an honest digest.
 //!
-//! The header has every field of version 1 from the first day. Those of later parts (results, L1 origin,
-//! forced cursors) are zero until then, and those of the lottery are zero under other elections; both
-//! are checked to be zero.
+//! The header has every field of version 1 from the first day. Those of later parts are zero until then,
+//! those of the lottery are zero under other elections, and those of L1 where nothing settles; all are
+//! checked to be zero.
 
 use crate::{
     Context, Digest, Directory, Payload, PrivateKey, PublicKey, RollupId, Signature, Transaction, TxId,
     domain,
+    forced::{self, L1Part},
     lottery::LotteryPart,
     merkle::{self, EMPTY, Heads, History},
+    results::{self, EvmRollups, ExecutionResult, Results},
 };
 use bytes::BufMut;
 use commonware_codec::{
@@ -52,6 +56,19 @@ pub enum ElectionKind {
     ThresholdLottery = 2,
     ZkLottery = 3,
     StakeWeighted = 4,
+}
+
+impl ElectionKind {
+    /// As the genesis, the API and the command line write it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Genesis => "genesis",
+            Self::RoundRobin => "round-robin",
+            Self::ThresholdLottery => "threshold-lottery",
+            Self::ZkLottery => "zk-lottery",
+            Self::StakeWeighted => "stake-weighted",
+        }
+    }
 }
 
 impl TryFrom<u8> for ElectionKind {
@@ -92,6 +109,7 @@ pub struct Header {
     pub heads_root: Digest,
     pub history_root: Digest,
     pub results_root: Digest,
+    /// The origin: the last block of L1 that the cluster has taken note of.
     pub l1_number: u64,
     pub l1_hash: Digest,
     pub forced_root: Digest,
@@ -112,16 +130,15 @@ impl Header {
         Round::new(Epoch::new(self.epoch), View::new(self.view))
     }
 
-    /// The first field of a later part that is set, if any.
-    pub fn reserved_in_use(&self) -> Option<&'static str> {
+    /// The first field that is set and should not, if any. `settles`: the genesis has a section l1.
+    pub fn reserved_in_use(&self, settles: bool) -> Option<&'static str> {
         let lottery = self.election == ElectionKind::ZkLottery;
         let fields = [
             ("reveal", !lottery && self.reveal != [0; 32]),
             ("reveal_evidence", !lottery && self.reveal_evidence != EMPTY),
-            ("results_root", self.results_root != EMPTY),
-            ("l1_number", self.l1_number != 0),
-            ("l1_hash", self.l1_hash != EMPTY),
-            ("forced_root", self.forced_root != EMPTY),
+            ("l1_number", !settles && self.l1_number != 0),
+            ("l1_hash", !settles && self.l1_hash != EMPTY),
+            ("forced_root", !settles && self.forced_root != EMPTY),
             ("members_root", !lottery && self.members_root != EMPTY),
             ("bench_report", !lottery && self.bench_report != [0; 32]),
             ("protocol_signal", self.protocol_signal != 0),
@@ -208,6 +225,9 @@ pub struct BlockLimits {
     /// Payload of one transaction, in bytes.
     pub transaction_bytes_max: usize,
     pub rollups_max: usize,
+    pub evm: EvmRollups,
+    /// Of a chain that settles.
+    pub l1: Option<forced::Limits>,
 }
 
 impl BlockLimits {
@@ -262,15 +282,20 @@ pub struct Body {
     pub payload: Option<Payload>,
     /// Under the zero-knowledge lottery only.
     pub lottery: Option<Box<LotteryPart>>,
+    /// One for each EVM rollup.
+    pub results: Results,
+    /// Where the genesis has a section l1, and only there.
+    pub l1: Option<Box<L1Part>>,
 }
 
 impl Body {
     /// The ids of each segment's transactions.
     pub fn ids(&self) -> Vec<Vec<TxId>> {
-        self.segments
-            .iter()
-            .map(|segment| segment.transactions.iter().map(|tx| tx.id(segment.rollup)).collect())
-            .collect()
+        let evm = EvmRollups::new(self.results.keys().copied());
+        let ids = |segment: &Segment| {
+            segment.transactions.iter().map(|transaction| evm.id(segment.rollup, transaction)).collect()
+        };
+        self.segments.iter().map(ids).collect()
     }
 
     /// Pairs each segment's rollup with its part of [`Self::ids`].
@@ -292,6 +317,11 @@ impl Write for Body {
         if let Some(lottery) = &self.lottery {
             lottery.write(buf);
         }
+        results::write_results(&self.results, buf);
+        // Whether there is one follows from the genesis.
+        if let Some(l1) = &self.l1 {
+            l1.write(buf);
+        }
     }
 }
 
@@ -303,6 +333,8 @@ impl EncodeSize for Body {
             + self.payload.encode_size()
             + 1
             + self.lottery.as_ref().map_or(0, |lottery| lottery.encode_size())
+            + self.results.len() * (RollupId::SIZE + ExecutionResult::SIZE)
+            + self.l1.as_ref().map_or(0, |l1| l1.encode_size())
     }
 }
 
@@ -317,6 +349,11 @@ impl Read for Body {
             peaks: Vec::read_cfg(buf, &(RangeCfg::new(0..=merkle::PEAKS_MAX), ()))?,
             payload: Option::<Payload>::read_cfg(buf, &payload_cfg())?,
             lottery: Option::<LotteryPart>::read_cfg(buf, &())?.map(Box::new),
+            results: limits.evm.read_results(buf)?,
+            l1: match &limits.l1 {
+                Some(limits) => Some(Box::new(L1Part::read_cfg(buf, limits)?)),
+                None => None,
+            },
         })
     }
 }
@@ -324,6 +361,11 @@ impl Read for Body {
 /// Commitments to the lottery's part: to the evidence of the reveal, and to members and state.
 fn lottery_roots(part: Option<&LotteryPart>) -> (Digest, Digest) {
     part.map_or((EMPTY, EMPTY), |part| (part.evidence_root(), part.members_root()))
+}
+
+/// Commits to what a block says of L1; zero where nothing settles.
+fn l1_root(part: Option<&L1Part>) -> Digest {
+    part.map_or(EMPTY, L1Part::root)
 }
 
 pub const fn payload_cfg() -> (NonZeroU32, ModeVersion) {
@@ -365,8 +407,10 @@ impl Block {
         header.history_root = History { leaves, peaks: body.peaks.clone() }
             .root()
             .expect("an author appends to a history it has checked");
+        header.results_root = results::results_root(&body.results);
         header.payload_root = payload_root(body.payload.as_ref());
         (header.reveal_evidence, header.members_root) = lottery_roots(body.lottery.as_deref());
+        header.forced_root = l1_root(body.l1.as_deref());
         let signature = author.map(|key| key.sign(&domain::author(&header.chain), &header.digest()));
         Self { header, signature, body, ids }
     }
@@ -422,11 +466,17 @@ impl Block {
         if history.root() != Some(header.history_root) {
             return Err("history does not match the header");
         }
+        if header.results_root != results::results_root(&self.body.results) {
+            return Err("results do not match the header");
+        }
         if header.payload_root != payload_root(self.body.payload.as_ref()) {
             return Err("payload does not match the header");
         }
         if (header.reveal_evidence, header.members_root) != lottery_roots(self.body.lottery.as_deref()) {
             return Err("lottery does not match the header");
+        }
+        if header.forced_root != l1_root(self.body.l1.as_deref()) {
+            return Err("what it says of L1 does not match the header");
         }
         match &self.signature {
             None if header.height == 0 => Ok(()),
@@ -494,6 +544,8 @@ impl BoundedBlock for Block {
             + Payload::max_encode_size(crate::MEMBERS_MAX)
             + 1
             + LotteryPart::max_encode_size()
+            + limits.evm.iter().count() * (RollupId::SIZE + ExecutionResult::SIZE)
+            + limits.l1.as_ref().map_or(0, L1Part::max_encode_size)
             + lengths
     }
 }

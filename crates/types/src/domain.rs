@@ -12,6 +12,7 @@ pub const BUNDLE: &[u8] = b"_BATON_BUNDLE";
 pub const LEAF: &[u8] = b"_BATON_LEAF";
 pub const SEGMENT: &[u8] = b"_BATON_SEGMENT";
 pub const HEAD: &[u8] = b"_BATON_CHAIN_HEAD";
+pub const RESULTS: &[u8] = b"_BATON_EXECUTION_RESULTS";
 pub const HEADS: &[u8] = b"_BATON_ROLLUP_HEADS";
 pub const HEADER: &[u8] = b"_BATON_HEADER";
 pub const PAYLOAD: &[u8] = b"_BATON_PAYLOAD";
@@ -20,6 +21,15 @@ pub const MEMBERS: &[u8] = b"_BATON_MEMBERS";
 pub const BEACON: &[u8] = b"_BATON_BEACON";
 pub const STAKE_DRAW: &[u8] = b"_BATON_STAKE_DRAW";
 pub const BATCH_IDS: &[u8] = b"_BATON_BATCH_IDS";
+const EVM_RECORD: &[u8] = b"_BATON_EVM_RECORD";
+const EVM_CHECKPOINT: &[u8] = b"_BATON_EVM_CHECKPOINT";
+/// Namespace of batch certificates; the contracts spell it too.
+pub const L1_BATCH: &[u8] = b"_BATON_L1_BATCH";
+pub const L1_HEAD: &[u8] = b"_BATON_L1_HEAD";
+pub const L1_POSSESSION: &[u8] = b"_BATON_L1_POSSESSION";
+pub(crate) const L1_FORCED: &[u8] = b"_BATON_L1_FORCED";
+pub(crate) const L1_ESCAPE: &[u8] = b"_BATON_L1_ESCAPE";
+pub(crate) const L1_PART: &[u8] = b"_BATON_L1_PART";
 
 /// Threshold votes and certificates; the genesis digest follows.
 const CONSENSUS: &[u8] = b"_BATON_CONSENSUS";
@@ -60,6 +70,16 @@ pub fn p2p(chain: &Digest) -> Vec<u8> {
 
 pub fn ceremony(network_id: u64) -> Vec<u8> {
     with(CEREMONY, &network_id.to_be_bytes())
+}
+
+/// The checksum of what a node keeps of an executed block.
+pub fn evm_record(bytes: &[u8]) -> Digest {
+    hash(EVM_RECORD, &[bytes])
+}
+
+/// The checksum of a piece of a checkpoint.
+pub fn evm_checkpoint(index: u32, bytes: &[u8]) -> Digest {
+    hash(EVM_CHECKPOINT, &[&index.to_be_bytes(), bytes])
 }
 
 /// Hashes `parts` behind `domain`.

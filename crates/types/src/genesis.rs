@@ -3,12 +3,20 @@
 //! Its digest is the chain's identity and part of every signing domain:
 //! SHA-256(_BATON_GENESIS ‖ the genesis as compact JSON, fields in the order below).
 
+mod election;
+pub mod evm;
+pub mod settlement;
+
+pub use election::Election;
+pub use settlement::Settlement;
+
 use crate::{
     BlockLimits, Digest, Directory, EpochInfo, GroupKey, MEMBERS_MAX, Payload, PublicKey, RollupId, Sharing,
     block::{Block, Body, ElectionKind, Header, payload_cfg},
-    domain, hex,
+    domain, forced, hex,
     lottery::{self, Commitment, Lottery, LotteryPart},
     merkle::{EMPTY, Heads, History},
+    results::{EvmRollups, ExecutionResult, Results},
 };
 use bytes::Bytes;
 use commonware_codec::Encode as _;
@@ -18,7 +26,11 @@ use commonware_p2p::Address;
 use commonware_utils::ordered::Set;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeSet, fmt::Display, net::SocketAddr};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Display},
+    net::SocketAddr,
+};
 use thiserror::Error;
 
 /// A value that cannot stand, with its key and what is allowed.
@@ -52,8 +64,8 @@ pub struct Genesis {
     pub block_bytes_max: usize,
     /// How far ahead `valid_until` may lie; also how long ids are remembered against repetition.
     pub validity_blocks_max: u64,
-    /// Settlement; none yet.
-    pub l1: Option<()>,
+    /// Where and how the rollups settle; none for a cluster that knows nothing of L1.
+    pub l1: Option<Box<Settlement>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -116,6 +128,9 @@ pub struct Rollup {
     pub mempool_bytes_max: usize,
     /// Share of every block that other rollups cannot take from it, in percent.
     pub reserved_percent: u32,
+    /// Of kind `evm`, and no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evm: Option<Box<evm::Evm>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -123,6 +138,8 @@ pub struct Rollup {
 pub enum RollupKind {
     /// Ordered, not executed.
     Opaque,
+    /// Ethereum transactions, executed in the order of the cluster.
+    Evm,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -140,33 +157,21 @@ pub enum Data {
 #[serde(rename_all = "kebab-case")]
 pub enum Ordering {
     /// First come, first served.
+    #[serde(alias = "fcfs")]
     Arrival,
     /// Highest fee hint first; first come among equals.
     FeeHint,
+    /// Of kind `evm`: highest tip per gas first, each sender's in the order of their nonces.
+    PriorityFee,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Election {
-    /// Drawn by the group's seed signature of the view before.
-    ThresholdLottery,
-    /// In turn.
-    RoundRobin,
-    /// Members commit in turn to values made with a hash-based zero-knowledge function, and the value draws
-    /// who proposes.
-    ZkLottery,
-    /// As the threshold lottery, in proportion to the members' weights.
-    StakeWeighted,
-}
-
-impl Election {
-    pub const fn kind(self) -> ElectionKind {
-        match self {
-            Self::ThresholdLottery => ElectionKind::ThresholdLottery,
-            Self::RoundRobin => ElectionKind::RoundRobin,
-            Self::ZkLottery => ElectionKind::ZkLottery,
-            Self::StakeWeighted => ElectionKind::StakeWeighted,
-        }
+impl Display for Ordering {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Arrival => "arrival",
+            Self::FeeHint => "fee-hint",
+            Self::PriorityFee => "priority-fee",
+        })
     }
 }
 
@@ -219,7 +224,14 @@ impl Rollup {
             block_bytes_max: 2 * 1024 * 1024,
             mempool_bytes_max: 64 * 1024 * 1024,
             reserved_percent: 0,
+            evm: None,
         }
+    }
+
+    /// A rollup that executes Ethereum transactions, with the usual limits.
+    pub fn evm(id: u32, name: &str, evm: evm::Evm) -> Self {
+        let kind = RollupKind::Evm;
+        Self { kind, evm: Some(Box::new(evm)), ..Self::opaque(id, name, Data::Bytes) }
     }
 
     pub const fn id(&self) -> RollupId {
@@ -263,7 +275,7 @@ impl Rollup {
         if self.reserved_percent > 100 {
             return Err(invalid(key("reserved_percent"), self.reserved_percent, "0 to 100"));
         }
-        Ok(())
+        evm::check(self, key)
     }
 }
 
@@ -324,39 +336,8 @@ impl Genesis {
             return Err(invalid("validity_blocks_max", self.validity_blocks_max, "16 to 100000"));
         }
         self.check_election()?;
-        self.timing.check()
-    }
-
-    fn check_election(&self) -> Result<(), Invalid> {
-        let zero = hex::encode(&[0; 32]);
-        for (index, member) in self.members.iter().enumerate() {
-            let lottery = self.election == Election::ZkLottery;
-            if lottery == (member.vrf_key == zero) {
-                let allowed = if lottery {
-                    "the member's key, as `baton vrf keygen` prints it: election is zk-lottery"
-                } else {
-                    "zero: only election zk-lottery uses it"
-                };
-                return Err(invalid(format!("members[{index}].vrf_key"), &member.vrf_key, allowed));
-            }
-            if let Some(commitment) = &member.commitment {
-                let key = format!("members[{index}].commitment");
-                if !lottery {
-                    return Err(invalid(key, commitment, "none: only election zk-lottery uses it"));
-                }
-                hex::decode_array::<32>(commitment).map_err(|error| invalid(key, commitment, error))?;
-            }
-            if self.election == Election::StakeWeighted && !(1..=Self::WEIGHT_MAX).contains(&member.weight) {
-                let allowed = format!("1 to {}: election is stake-weighted", Self::WEIGHT_MAX);
-                return Err(invalid(format!("members[{index}].weight"), member.weight, allowed));
-            }
-        }
-        let least = (4 * self.members.len() as u64).max(16);
-        if self.election == Election::ZkLottery && self.epoch_blocks < least {
-            let allowed = format!("at least {least}: election zk-lottery prepares the next epoch in each");
-            return Err(invalid("epoch_blocks", self.epoch_blocks, allowed));
-        }
-        Ok(())
+        self.timing.check()?;
+        self.l1.as_ref().map_or(Ok(()), |l1| l1.check(self))
     }
 
     /// The lottery's part of the genesis block.
@@ -418,7 +399,7 @@ impl Genesis {
         if !(1..=Self::ROLLUPS_MAX).contains(&self.rollups.len()) {
             return Err(invalid("rollups", self.rollups.len(), format!("1 to {}", Self::ROLLUPS_MAX)));
         }
-        let (mut ids, mut names) = (BTreeSet::new(), BTreeSet::new());
+        let (mut ids, mut names, mut chain_ids) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
         for (index, rollup) in self.rollups.iter().enumerate() {
             rollup.check(index, self.block_bytes_max)?;
             if !ids.insert(rollup.id) {
@@ -427,6 +408,18 @@ impl Genesis {
             if !names.insert(&rollup.name) {
                 return Err(invalid(format!("rollups[{index}].name"), &rollup.name, "used once"));
             }
+            if let Some(evm) = &rollup.evm
+                && !chain_ids.insert(evm.chain_id)
+            {
+                let key = format!("rollups[{index}].evm.chain_id");
+                return Err(invalid(key, evm.chain_id, "used once: signatures would count on both"));
+            }
+        }
+        let executed = self.evm_rollups().count();
+        if executed > EvmRollups::MAX {
+            let allowed =
+                format!("at most {} of kind evm: every node holds their states in memory", EvmRollups::MAX);
+            return Err(invalid("rollups[].kind", format!("{executed} of kind evm"), allowed));
         }
         let reserved: u32 = self.rollups.iter().map(|rollup| rollup.reserved_percent).sum();
         if reserved > 100 {
@@ -470,7 +463,28 @@ impl Genesis {
             block_bytes_max: self.block_bytes_max,
             transaction_bytes_max: self.rollups.iter().map(|r| r.transaction_bytes_max).max().unwrap_or(0),
             rollups_max: self.rollups.len(),
+            evm: EvmRollups::new(self.evm_rollups().map(Rollup::id)),
+            l1: self.l1.as_ref().map(|l1| l1.limits()),
         }
+    }
+
+    fn evm_rollups(&self) -> impl Iterator<Item = &Rollup> {
+        self.rollups.iter().filter(|rollup| rollup.kind == RollupKind::Evm)
+    }
+
+    /// Nothing is attested in block 0.
+    fn results(&self) -> Results {
+        let result = |rollup: &Rollup| {
+            let start = rollup.evm.as_ref().map_or(0, |evm| evm.base_fee.start);
+            (rollup.id(), ExecutionResult::genesis(start))
+        };
+        self.evm_rollups().map(result).collect()
+    }
+
+    /// Nothing of L1 is known in block 0.
+    fn forced(&self) -> Option<forced::L1Part> {
+        let rollups = self.l1.as_ref()?.rollups.iter().map(settlement::SettledRollup::id);
+        Some(forced::L1Part { state: forced::State::genesis(rollups), ..forced::L1Part::default() })
     }
 
     /// The committee and sharing of epoch 0.
@@ -521,6 +535,8 @@ impl Genesis {
             peaks: History::new().peaks,
             payload: Some(Payload::EpochInfo(self.epoch_info()?)),
             lottery: self.lottery()?.map(Box::new),
+            results: self.results(),
+            l1: self.forced().map(Box::new),
         };
         Ok(Block::seal(header, body, None))
     }

@@ -1,8 +1,8 @@
 //! Hex with a `0x` prefix, as the API, the genesis and proof files write bytes.
 
 use commonware_codec::{Copying, Decode as _, Encode, Error, Read};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use std::borrow::Cow;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use std::{borrow::Cow, fmt};
 
 /// Appends the two digits of each byte. Branch-free, so that the compiler can vectorize it: ids and
 /// payloads go through here by the megabyte.
@@ -120,6 +120,52 @@ impl schemars::JsonSchema for Hex {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({"type": "string", "pattern": "^0x([0-9a-fA-F]{2})*$"})
+    }
+}
+
+/// Exactly `N` bytes written as `0x…` in JSON, also as a key.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HexArray<const N: usize>(pub [u8; N]);
+
+impl<const N: usize> Default for HexArray<N> {
+    fn default() -> Self {
+        Self([0; N])
+    }
+}
+
+impl<const N: usize> fmt::Display for HexArray<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&encode(&self.0))
+    }
+}
+
+impl<const N: usize> fmt::Debug for HexArray<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<const N: usize> Serialize for HexArray<N> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&encode(&self.0))
+    }
+}
+
+impl<'de, const N: usize> Deserialize<'de> for HexArray<N> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        decode_array(&text).map(Self).map_err(D::Error::custom)
+    }
+}
+
+impl<const N: usize> schemars::JsonSchema for HexArray<N> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("Hex{N}").into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let pattern = format!("^0x[0-9a-fA-F]{{{}}}$", 2 * N);
+        schemars::json_schema!({"type": "string", "pattern": pattern})
     }
 }
 

@@ -7,17 +7,22 @@
 pub mod api;
 pub mod block;
 pub mod domain;
+pub mod election;
+pub mod forced;
 pub mod genesis;
 pub mod hex;
 pub mod lottery;
 pub mod merkle;
 pub mod proof;
 pub mod receipt;
+pub mod results;
+pub mod settlement;
 pub mod transaction;
 
 pub use block::{Block, BlockLimits, Body, Header, Segment};
 pub use commonware_consensus::types::{Epoch, Height, Round, View};
 pub use genesis::{Genesis, Rollup};
+pub use results::{EvmRollups, ExecutionResult, Results};
 pub use transaction::{Bundle, BundleId, RollupId, Transaction, TxId};
 
 use commonware_consensus::simplex::{scheme::bls12381_threshold::vrf, types as simplex};

@@ -7,7 +7,7 @@
 //!                  │ context beacon of e   │    └─ later beacon of e: its parent_seed
 //!                  │                       └─ last block that may put commitments for e in force
 //!                  └─ its parent_seed
-//! segments:   … j−2 │ j−1 │ j …     reports in the blocks of j−2 decide the bench of j
+//! segments:   … j−5 … j−2 │ j−1 │ j …     reports in the blocks of j−5 to j−2 decide the bench of j
 //! ```
 //! | event | effect |
 //! |---|---|
@@ -21,7 +21,8 @@
 //! Why so: beacons come from headers, never from a certificate, because finalizations of one block in
 //! several views coexist. A bench decided a segment ahead is the same for all views of a segment. It takes
 //! 2f+1 authors to bench a member, so f liars together with ordinary hiccups bench nobody, and at most f
-//! are benched and f suspended, so that most members are always drawn from.
+//! are benched and f suspended, so that most members are always drawn from. Segments are short, so that a
+//! dead member soon costs nothing; several are judged together, so that authors are drawn often enough.
 //!
 //! Deliberately absent: the draw and the proofs themselves (`baton-vrf`).
 
@@ -36,8 +37,15 @@ use commonware_utils::ordered::Set;
 use std::collections::BTreeMap;
 use thiserror::Error as ThisError;
 
+/// Turns of a member that one proof can cover.
+pub const TURNS_MAX: u64 = 2_047;
+/// Views that a commitment provides for each block of an epoch: 2.25 in the worst case that is tolerated, and
+/// margin.
+pub const TURNS_PER_BLOCK: u64 = 4;
 /// Commitments that one block may put in force.
 pub const HELD_MAX: usize = 4;
+/// Segments whose reports are judged together: 8 blocks per member.
+pub const SEGMENTS_JUDGED: usize = 4;
 /// Encoded evidence of one reveal: a path of hashes, or a single-round proof.
 pub const EVIDENCE_BYTES_MAX: usize = 64 * 1024;
 
@@ -220,7 +228,7 @@ pub enum Unsound {
 impl Rules {
     /// Blocks between two moves of the bench.
     pub fn segment_blocks(&self) -> u64 {
-        8 * self.members.len() as u64
+        2 * self.members.len() as u64
     }
 
     /// The last height at which commitments for the epoch after `epoch` may come in force: far enough
@@ -301,8 +309,9 @@ pub struct Lottery {
     /// Not drawn in this segment, and in the next.
     pub bench: Indices,
     pub bench_next: Indices,
-    /// Authors that reported a member in this segment, by member.
-    pub reports: BTreeMap<u8, Indices>,
+    /// Authors that reported a member, by member: in this segment, and in those before it that are judged with
+    /// it.
+    pub reports: [BTreeMap<u8, Indices>; SEGMENTS_JUDGED],
 }
 
 /// A beacon from a seed of the group.
@@ -328,7 +337,7 @@ impl Lottery {
             misses: vec![0; n],
             bench: Indices::default(),
             bench_next: Indices::default(),
-            reports: BTreeMap::new(),
+            reports: Default::default(),
         }
     }
 
@@ -339,11 +348,6 @@ impl Lottery {
     /// Members that commit in turn in this epoch.
     pub fn rotation(&self) -> Rotation {
         Rotation { members: (0..self.members()).filter(|member| !self.suspended.contains(*member)).collect() }
-    }
-
-    /// Members that are not drawn.
-    pub fn undrawn(&self) -> Indices {
-        Indices(std::array::from_fn(|byte| self.bench.0[byte] | self.suspended.0[byte]))
     }
 
     /// The state that a block of `epoch` on `parent` builds on; `self` is the state after `parent`.
@@ -392,16 +396,23 @@ impl Lottery {
         if let Some(author) = rules.members.position(&header.author) {
             for member in report.iter() {
                 let member = u8::try_from(member).expect("members have indices below 128");
-                self.reports.entry(member).or_default().insert(author);
+                self.reports[0].entry(member).or_default().insert(author);
             }
         }
         if (header.height + 1).is_multiple_of(rules.segment_blocks()) {
-            let reports = self.reports.iter().map(|(member, by)| (usize::from(*member), by.len() as u64));
-            let judged = rules.worst(reports, rules.quorum() as u64);
+            let reporters = (0..self.members()).map(|member| (member, self.reporters(member)));
+            let judged = rules.worst(reporters, rules.quorum() as u64);
             self.bench = std::mem::replace(&mut self.bench_next, judged);
-            self.reports.clear();
+            self.reports.rotate_right(1);
+            self.reports[0].clear();
         }
         Ok(self)
+    }
+
+    /// How many authors reported `member` in the segments that are judged together.
+    fn reporters(&self, member: usize) -> u64 {
+        let reports = self.reports.iter().flatten().filter(|(reported, _)| usize::from(**reported) == member);
+        reports.flat_map(|(_, authors)| authors.iter()).collect::<Indices>().len() as u64
     }
 }
 
@@ -424,7 +435,7 @@ impl Rotation {
     }
 
     /// How many of the views `first..end` each member commits in.
-    fn turns(&self, epoch: u64, first: u64, end: u64) -> Vec<(usize, u64)> {
+    pub fn turns(&self, epoch: u64, first: u64, end: u64) -> Vec<(usize, u64)> {
         let count = self.members.len() as u64;
         let views = end.saturating_sub(first);
         let (rounds, rest) = (views / count, views % count);
@@ -447,7 +458,7 @@ impl Write for Lottery {
         self.misses.write(buf);
         self.bench.write(buf);
         self.bench_next.write(buf);
-        self.reports.write(buf);
+        self.reports.iter().for_each(|reports| reports.write(buf));
     }
 }
 
@@ -459,7 +470,7 @@ impl EncodeSize for Lottery {
             + self.next_commitments.encode_size()
             + 3 * Indices::SIZE
             + self.misses.encode_size()
-            + self.reports.encode_size()
+            + self.reports.iter().map(EncodeSize::encode_size).sum::<usize>()
     }
 }
 
@@ -468,7 +479,7 @@ impl Read for Lottery {
 
     fn read_cfg(buf: &mut impl Buf, (): &()) -> Result<Self, Error> {
         let range = members_range();
-        let lottery = Self {
+        let mut lottery = Self {
             context_beacon: Digest::read(buf)?,
             later_beacon: Digest::read(buf)?,
             commitments: Vec::read_cfg(buf, &(range, ()))?,
@@ -478,8 +489,11 @@ impl Read for Lottery {
             misses: Vec::read_cfg(buf, &(range, ()))?,
             bench: Indices::read(buf)?,
             bench_next: Indices::read(buf)?,
-            reports: BTreeMap::read_cfg(buf, &(range, ((), ())))?,
+            reports: Default::default(),
         };
+        for reports in &mut lottery.reports {
+            *reports = BTreeMap::read_cfg(buf, &(range, ((), ())))?;
+        }
         let n = lottery.members();
         let all_members = lottery.suspended.len() >= n;
         if n == 0 || lottery.next_commitments.len() != n || lottery.misses.len() != n || all_members {
@@ -515,7 +529,7 @@ impl LotteryPart {
         let length = 5;
         let held = 1 + Commitment::SIZE + length + n * (1 + Signature::SIZE);
         let state = 3 * (Digest::SIZE + 1) + 2 * (length + n * (1 + Commitment::SIZE)) + 3 * Indices::SIZE;
-        let counts = 2 * length + n * 5 + n * (1 + Indices::SIZE);
+        let counts = length + n * 5 + SEGMENTS_JUDGED * (length + n * (1 + Indices::SIZE));
         length + EVIDENCE_BYTES_MAX + length + HELD_MAX * held + state + counts
     }
 }

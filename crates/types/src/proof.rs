@@ -9,6 +9,8 @@
 //! one, whose `history_root` covers it. The signing domain holds the genesis digest of the
 //! certified header, so a certificate of another chain under the same key does not pass.
 
+pub mod evm;
+
 use crate::{
     Finalization, GroupKey, Header, RollupId, Scheme, TxId, domain, hex,
     merkle::{self, PEAKS_MAX},
@@ -69,25 +71,50 @@ impl Proof {
         self.path
             .verify_element_inclusion::<Sha256>(&leaf, self.position, &self.header.body_root)
             .map_err(|_| Refused::Path)?;
-        let certified = match &self.history {
-            None => &self.header,
-            Some(history) => {
-                if history.certified.chain != self.header.chain {
-                    return Err(Refused::Chain);
-                }
-                history.verify(&self.header)?;
-                &history.certified
+        verify_final(rng, &self.header, self.history.as_ref(), &self.certificate, group_key)
+    }
+}
+
+/// Checks that the block of `header` is final, given nothing but the group key.
+pub fn verify_final(
+    rng: &mut impl CryptoRng,
+    header: &Header,
+    history: Option<&HistoryProof>,
+    certificate: &Finalization,
+    group_key: &GroupKey,
+) -> Result<(), Refused> {
+    let certified = match history {
+        None => header,
+        Some(history) => {
+            if history.certified.chain != header.chain {
+                return Err(Refused::Chain);
             }
-        };
-        let proposal = &self.certificate.proposal;
-        let names_it = proposal.payload == certified.digest()
-            && proposal.round == certified.round()
-            && proposal.parent.get() == certified.parent_view;
-        if !names_it {
-            return Err(Refused::OtherBlock);
+            history.verify(header)?;
+            &history.certified
         }
-        let scheme = Scheme::certificate_verifier(&domain::consensus(&certified.chain), *group_key);
-        if self.certificate.verify(rng, &scheme, &Sequential) { Ok(()) } else { Err(Refused::Signature) }
+    };
+    let proposal = &certificate.proposal;
+    let names_it = proposal.payload == certified.digest()
+        && proposal.round == certified.round()
+        && proposal.parent.get() == certified.parent_view;
+    if !names_it {
+        return Err(Refused::OtherBlock);
+    }
+    let scheme = Scheme::certificate_verifier(&domain::consensus(&certified.chain), *group_key);
+    if certificate.verify(rng, &scheme, &Sequential) { Ok(()) } else { Err(Refused::Signature) }
+}
+
+/// That a block is final, for whoever knows the group key.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BlockProof {
+    pub header: Header,
+    pub history: Option<HistoryProof>,
+    pub certificate: Finalization,
+}
+
+impl BlockProof {
+    pub fn verify(&self, rng: &mut impl CryptoRng, group_key: &GroupKey) -> Result<(), Refused> {
+        verify_final(rng, &self.header, self.history.as_ref(), &self.certificate, group_key)
     }
 }
 
@@ -203,7 +230,71 @@ pub struct HistoryFile {
     pub proof: String,
 }
 
-const FORMAT: &str = "baton-proof-1";
+pub const FORMAT: &str = "baton-proof-1";
+
+/// A block's proof as returned by the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BlockProofFile {
+    /// Always `baton-block-1`.
+    pub format: String,
+    /// Codec bytes of the block's header.
+    pub header: String,
+    /// Codec bytes of the certified header and the range proof; none when `header` is certified itself.
+    pub history: Option<HistoryFile>,
+    /// Codec bytes of the finalization certificate.
+    pub certificate: String,
+}
+
+pub const BLOCK_FORMAT: &str = "baton-block-1";
+
+impl From<&BlockProof> for BlockProofFile {
+    fn from(proof: &BlockProof) -> Self {
+        Self {
+            format: BLOCK_FORMAT.to_owned(),
+            header: hex::encode_value(&proof.header),
+            history: proof.history.as_ref().map(HistoryFile::from),
+            certificate: hex::encode_value(&proof.certificate),
+        }
+    }
+}
+
+impl TryFrom<&BlockProofFile> for BlockProof {
+    type Error = String;
+
+    fn try_from(file: &BlockProofFile) -> Result<Self, String> {
+        if file.format != BLOCK_FORMAT {
+            return Err(format!("format: {:?}; this program reads {BLOCK_FORMAT}", file.format));
+        }
+        Ok(Self {
+            header: field("header", &file.header, &())?,
+            history: file.history.as_ref().map(HistoryProof::try_from).transpose()?,
+            certificate: field("certificate", &file.certificate, &())?,
+        })
+    }
+}
+
+/// A codec value in a field of a file.
+pub(crate) fn field<T: Read>(name: &str, text: &str, cfg: &T::Cfg) -> Result<T, String> {
+    hex::decode_value(text, cfg).map_err(|error| format!("{name}: {error}"))
+}
+
+impl From<&HistoryProof> for HistoryFile {
+    fn from(history: &HistoryProof) -> Self {
+        Self { certified: hex::encode_value(&history.certified), proof: hex::encode_value(&history.proof) }
+    }
+}
+
+impl TryFrom<&HistoryFile> for HistoryProof {
+    type Error = String;
+
+    fn try_from(file: &HistoryFile) -> Result<Self, String> {
+        Ok(Self {
+            certified: field("history.certified", &file.certified, &())?,
+            proof: field("history.proof", &file.proof, &HISTORY_DIGESTS_MAX)?,
+        })
+    }
+}
 
 impl From<&Proof> for ProofFile {
     fn from(proof: &Proof) -> Self {
@@ -215,10 +306,7 @@ impl From<&Proof> for ProofFile {
             position: proof.position,
             path: hex::encode_value(&proof.path),
             header: hex::encode_value(&proof.header),
-            history: proof.history.as_ref().map(|history| HistoryFile {
-                certified: hex::encode_value(&history.certified),
-                proof: hex::encode_value(&history.proof),
-            }),
+            history: proof.history.as_ref().map(HistoryFile::from),
             certificate: hex::encode(&proof.certificate.encode()),
         }
     }
@@ -228,9 +316,6 @@ impl TryFrom<&ProofFile> for Proof {
     type Error = String;
 
     fn try_from(file: &ProofFile) -> Result<Self, String> {
-        fn field<T: Read>(name: &str, text: &str, cfg: &T::Cfg) -> Result<T, String> {
-            hex::decode_value(text, cfg).map_err(|error| format!("{name}: {error}"))
-        }
         if file.format != FORMAT {
             return Err(format!("format: {:?}; this program reads {FORMAT}", file.format));
         }
@@ -241,13 +326,7 @@ impl TryFrom<&ProofFile> for Proof {
             position: file.position,
             path: field("path", &file.path, &1)?,
             header: field("header", &file.header, &())?,
-            history: match &file.history {
-                None => None,
-                Some(history) => Some(HistoryProof {
-                    certified: field("history.certified", &history.certified, &())?,
-                    proof: field("history.proof", &history.proof, &HISTORY_DIGESTS_MAX)?,
-                }),
-            },
+            history: file.history.as_ref().map(HistoryProof::try_from).transpose()?,
             certificate: field("certificate", &file.certificate, &())?,
         })
     }

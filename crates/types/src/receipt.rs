@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{fmt, str::FromStr};
 
-/// The ladder. Totally ordered; the end rungs come with a [`Reason`].
+/// The ladder. The ends but `executed` come with a [`Reason`].
 ///
 /// | rung | means |
 /// |---|---|
@@ -15,6 +15,9 @@ use std::{fmt, str::FromStr};
 /// | proposed | in a block that this node found valid |
 /// | notarized | in a block that 2f+1 nodes voted for; likely, revocable |
 /// | finalized | in a block with a certificate; never lost, never moved |
+/// | executed | in a final block whose execution included it |
+/// | posted | in a batch that is in a block of L1; a reorg of L1 takes this back |
+/// | settled | in a batch that is in a final block of L1 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Rung {
@@ -27,10 +30,20 @@ pub enum Rung {
     Expired,
     /// End: never accepted.
     Rejected,
+    /// In a final block whose execution included it. Only EVM rollups come so far; the others end before.
+    Executed,
+    /// End: in a final block, and its execution left it out.
+    Skipped,
+    /// End: another transaction took its place before it was ordered.
+    Superseded,
+    /// In a batch that is in a block of L1. Back at the rung before when L1 reorganises.
+    Posted,
+    /// End: in a batch that is in a final block of L1.
+    Settled,
 }
 
 impl Rung {
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Pending,
         Self::Replicated,
         Self::Proposed,
@@ -38,11 +51,32 @@ impl Rung {
         Self::Finalized,
         Self::Expired,
         Self::Rejected,
+        Self::Executed,
+        Self::Skipped,
+        Self::Superseded,
+        Self::Posted,
+        Self::Settled,
     ];
 
-    /// Whether nothing can follow.
-    pub const fn is_end(self) -> bool {
-        matches!(self, Self::Finalized | Self::Expired | Self::Rejected)
+    /// Whether nothing can follow in a rollup that is `executed` or is not, as far as the cluster goes: what
+    /// comes of it on L1 is asked for, not told.
+    pub const fn is_end(self, executed: bool) -> bool {
+        match self {
+            Self::Pending | Self::Replicated | Self::Proposed | Self::Notarized => false,
+            Self::Finalized => !executed,
+            Self::Expired
+            | Self::Rejected
+            | Self::Executed
+            | Self::Posted
+            | Self::Settled
+            | Self::Skipped
+            | Self::Superseded => true,
+        }
+    }
+
+    /// Whether it did not become what its submitter wanted.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, Self::Expired | Self::Rejected | Self::Skipped | Self::Superseded)
     }
 
     pub const fn name(self) -> &'static str {
@@ -54,6 +88,11 @@ impl Rung {
             Self::Finalized => "finalized",
             Self::Expired => "expired",
             Self::Rejected => "rejected",
+            Self::Executed => "executed",
+            Self::Posted => "posted",
+            Self::Settled => "settled",
+            Self::Skipped => "skipped",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -109,10 +148,52 @@ pub enum Reason {
     NotReady,
     /// The node failed to answer.
     Internal,
+    /// Not one whole transaction in its one encoding.
+    Malformed,
+    /// Blobs, or a transaction type that does not exist.
+    UnsupportedType,
+    /// Signed for another chain.
+    WrongChainId,
+    /// Signed without a chain id, for every chain.
+    Unprotected,
+    /// The gas limit does not pay for the transaction's bytes.
+    IntrinsicGas,
+    /// The gas limit is above that of any block.
+    GasLimit,
+    /// More init code than a contract may have.
+    InitCodeSize,
+    /// The tip is above the fee.
+    TipAboveFee,
+    /// A delegation without any.
+    NoAuthorizations,
+    /// Nobody signed it, or in the second form.
+    BadSignature,
+    /// No nonce comes after it.
+    NonceMax,
+    /// The sender's nonce is used up.
+    NonceTooLow,
+    /// The ones before it are missing, or too many would wait.
+    NonceTooHigh,
+    /// The sender cannot pay the most it may cost.
+    Balance,
+    /// It offers less than the block's base fee.
+    FeeBelowBase,
+    /// Its gas limit is above what the block has left.
+    BlockGas,
+    /// Contracts cannot sign.
+    SenderIsContract,
+    /// Another leg of its bundle would be skipped.
+    Bundle,
+    /// The virtual machine refuses it for another reason.
+    Unexecutable,
+    /// To replace a waiting transaction both fees must be a tenth higher.
+    Underpriced,
+    /// A transaction with the same nonce and higher fees took its place.
+    Replaced,
 }
 
 impl Reason {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 36] = [
         Self::Busy,
         Self::ClientLimit,
         Self::UnknownRollup,
@@ -128,6 +209,27 @@ impl Reason {
         Self::Pruned,
         Self::NotReady,
         Self::Internal,
+        Self::Malformed,
+        Self::UnsupportedType,
+        Self::WrongChainId,
+        Self::Unprotected,
+        Self::IntrinsicGas,
+        Self::GasLimit,
+        Self::InitCodeSize,
+        Self::TipAboveFee,
+        Self::NoAuthorizations,
+        Self::BadSignature,
+        Self::NonceMax,
+        Self::NonceTooLow,
+        Self::NonceTooHigh,
+        Self::Balance,
+        Self::FeeBelowBase,
+        Self::BlockGas,
+        Self::SenderIsContract,
+        Self::Bundle,
+        Self::Unexecutable,
+        Self::Underpriced,
+        Self::Replaced,
     ];
 
     pub const fn name(self) -> &'static str {
@@ -147,6 +249,27 @@ impl Reason {
             Self::Pruned => "pruned",
             Self::NotReady => "not_ready",
             Self::Internal => "internal",
+            Self::Malformed => "malformed",
+            Self::UnsupportedType => "unsupported_type",
+            Self::WrongChainId => "wrong_chain_id",
+            Self::Unprotected => "unprotected",
+            Self::IntrinsicGas => "intrinsic_gas",
+            Self::GasLimit => "gas_limit",
+            Self::InitCodeSize => "init_code_size",
+            Self::TipAboveFee => "tip_above_fee",
+            Self::NoAuthorizations => "no_authorizations",
+            Self::BadSignature => "bad_signature",
+            Self::NonceMax => "nonce_max",
+            Self::NonceTooLow => "nonce_too_low",
+            Self::NonceTooHigh => "nonce_too_high",
+            Self::Balance => "balance",
+            Self::FeeBelowBase => "fee_below_base",
+            Self::BlockGas => "block_gas",
+            Self::SenderIsContract => "sender_is_contract",
+            Self::Bundle => "bundle",
+            Self::Unexecutable => "unexecutable",
+            Self::Underpriced => "underpriced",
+            Self::Replaced => "replaced",
         }
     }
 }

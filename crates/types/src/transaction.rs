@@ -11,7 +11,7 @@
 //! Legs are ordered by rollup, and within a rollup as submitted. Blocks order their segments the same
 //! way, so the bundle's id can be recomputed from the legs in block order.
 
-use crate::{Digest, domain};
+use crate::{Digest, domain, forced::FORCED_FROM};
 use bytes::{BufMut, Bytes};
 use commonware_codec::{
     Buf, EncodeSize, Error, FixedSize, RangeCfg, Read, ReadExt as _, Write, varint::UInt,
@@ -101,6 +101,11 @@ pub struct Transaction {
 }
 
 impl Transaction {
+    /// The index in the rollup's forced queue of L1, if it comes from there.
+    pub const fn forced(&self) -> Option<u64> {
+        self.valid_until.checked_sub(FORCED_FROM)
+    }
+
     pub fn id(&self, rollup: RollupId) -> TxId {
         let rollup = rollup.0.to_be_bytes();
         let until = self.valid_until.to_be_bytes();

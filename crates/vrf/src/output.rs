@@ -34,18 +34,19 @@ impl Output {
     }
 
     /// The first candidate that is not benched; none only if all are.
-    ///
-    /// Candidate j is a hash of the output and j, reduced from 256 bits modulo `members`. Should all of the
-    /// first 256 be benched, the members after the last of them follow, in order of index.
     pub fn draw(&self, members: NonZeroU32, benched: impl Fn(u32) -> bool) -> Option<u32> {
-        let mut last = 0;
-        for counter in 0..CANDIDATES_MAX {
-            last = self.candidate(counter, members);
-            if !benched(last) {
-                return Some(last);
-            }
-        }
-        (last..members.get()).chain(0..last).find(|member| !benched(*member))
+        self.candidates(members).find(|member| !benched(*member))
+    }
+
+    /// Members in the order in which they are drawn. Every one of them comes at last.
+    ///
+    /// Candidate j is a hash of the output and j, reduced from 256 bits modulo `members`. After the first 256
+    /// follow the members from the last of them on, in order of index.
+    pub fn candidates(self, members: NonZeroU32) -> impl Iterator<Item = u32> {
+        let hashed = (0..CANDIDATES_MAX).map(move |counter| self.candidate(counter, members));
+        let others = std::iter::once_with(move || self.candidate(CANDIDATES_MAX - 1, members))
+            .flat_map(move |last| (last..members.get()).chain(0..last));
+        hashed.chain(others)
     }
 
     fn candidate(&self, counter: u32, members: NonZeroU32) -> u32 {

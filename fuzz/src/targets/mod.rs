@@ -1,12 +1,16 @@
 //! One target for each decoder, by the crate it is in.
 
 mod consensus;
+mod eth;
+mod execution;
+mod lottery;
 mod node;
 mod rpc;
+mod settlement;
 mod types;
 
 use crate::{
-    run::{Outcome, Target},
+    run::{MEMORY_MIN, Outcome, Target},
     seeds::{Cluster, Vectors},
 };
 use baton_types::hex;
@@ -20,8 +24,12 @@ const MEMORY_PER_BYTE: usize = 64;
 pub fn targets() -> Vec<Target> {
     let (vectors, cluster) = (Vectors::read(), Cluster::deal());
     let mut all = types::targets(&vectors, &cluster);
+    all.extend(execution::targets(&vectors));
     all.extend(consensus::targets(&vectors, &cluster));
+    all.extend(lottery::targets(&vectors, &cluster));
     all.extend(rpc::targets(&vectors));
+    all.extend(eth::targets());
+    all.extend(settlement::targets(&vectors));
     all.extend(node::targets(&cluster));
     all
 }
@@ -38,7 +46,15 @@ where
         }
         Err(error) => Outcome::Refused(error.to_string()),
     };
-    Target { name, seeds, text: false, memory_per_byte: MEMORY_PER_BYTE, cost: 1, check: Box::new(check) }
+    Target {
+        name,
+        seeds,
+        text: false,
+        memory_min: MEMORY_MIN,
+        memory_per_byte: MEMORY_PER_BYTE,
+        cost: 1,
+        check: Box::new(check),
+    }
 }
 
 /// A format of the codec whose values may have several encodings: one comes back for ever.
@@ -66,5 +82,13 @@ fn text(name: &'static str, seeds: Vec<Vec<u8>>, check: impl Fn(&str) -> Outcome
         Ok(text) => check(text),
         Err(_) => check(&String::from_utf8_lossy(input)),
     };
-    Target { name, seeds, text: true, memory_per_byte: MEMORY_PER_BYTE, cost: 1, check: Box::new(check) }
+    Target {
+        name,
+        seeds,
+        text: true,
+        memory_min: MEMORY_MIN,
+        memory_per_byte: MEMORY_PER_BYTE,
+        cost: 1,
+        check: Box::new(check),
+    }
 }

@@ -20,6 +20,7 @@ pub fn targets(cluster: &Cluster) -> Vec<Target> {
         config_values(),
         identity_file(cluster),
         share_file(cluster),
+        vrf_file(cluster),
         toml(tokens_file()),
     ]
 }
@@ -124,6 +125,28 @@ fn share_file(cluster: &Cluster) -> Target {
         let error = match keys::take_share(directory.path()) {
             Ok(share) => {
                 assert!(share.is_some(), "the file is there");
+                return Outcome::Decoded;
+            }
+            Err(error) => error.to_string().replace(&path.display().to_string(), ""),
+        };
+        Outcome::Refused(without_secret(&error, text))
+    })
+}
+
+fn vrf_file(cluster: &Cluster) -> Target {
+    let directory = directory();
+    let seeds = cluster.keys.iter().enumerate().map(|(index, keys)| {
+        let path = directory.path().join(index.to_string());
+        keys::write_vrf(&path, &keys.vrf).expect("a temporary file can be written");
+        fs::read(path.join("vrf.key")).expect("a temporary file can be read")
+    });
+    let seeds = seeds.collect();
+    text("vrf-file", seeds, move |text| {
+        let path = directory.path().join("vrf.key");
+        write(&path, text);
+        let error = match keys::load_vrf(directory.path()) {
+            Ok(key) => {
+                assert!(key.is_some(), "the file is there");
                 return Outcome::Decoded;
             }
             Err(error) => error.to_string().replace(&path.display().to_string(), ""),

@@ -2,7 +2,7 @@
 
 use super::{MEMORY_PER_BYTE, codec, text};
 use crate::{
-    run::{Outcome, Target},
+    run::{MEMORY_MIN, Outcome, Target},
     seeds::{Cluster, Vectors, outcome},
 };
 use baton_execution::{Rules, check_accumulators, check_body};
@@ -124,6 +124,7 @@ fn signed_block(vectors: &Vectors) -> Target {
         name: "signed-block",
         seeds,
         text: false,
+        memory_min: MEMORY_MIN,
         memory_per_byte: 4 * MEMORY_PER_BYTE,
         cost: 20,
         check: Box::new(check),

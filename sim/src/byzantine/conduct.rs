@@ -5,12 +5,17 @@ use super::{
     ends::{Conduct, Mail},
 };
 use baton_consensus::network::Channel;
-use baton_types::{Digest, PublicKey, Scheme};
-use commonware_codec::{DecodeExt as _, Encode as _, varint::UInt};
-use commonware_consensus::simplex::types::{Finalize, Notarize, Nullify, Proposal, Vote};
+use baton_types::{Digest, Epoch, PublicKey, Round, Scheme, View};
+use bytes::Bytes;
+use commonware_codec::{DecodeExt as _, Encode as _, Write as _, varint::UInt};
+use commonware_consensus::{
+    Viewable as _,
+    simplex::types::{Finalize, Notarize, Nullify, Proposal, Vote},
+};
 use commonware_p2p::utils::mux;
 use commonware_runtime::IoBuf;
 use rand::{Rng as _, RngExt as _};
+use std::collections::VecDeque;
 
 /// The epoch and the vote in a message, if it is one.
 pub fn parse_vote(bytes: &IoBuf) -> Option<(u64, Vote<Scheme, Digest>)> {
@@ -70,6 +75,34 @@ impl Conduct for ConflictingVotes {
             out.push(Mail { to: mail.to.clone(), ..other });
             out.push(mail);
         }
+    }
+}
+
+/// Neither casts nor hears finalize votes of two views in three.
+pub struct RareFinality(Player);
+
+impl RareFinality {
+    pub fn new(player: Player) -> Self {
+        Self(player)
+    }
+
+    fn lost(channel: Channel, bytes: &IoBuf) -> bool {
+        let vote = (channel == Channel::Votes).then(|| parse_vote(bytes)).flatten();
+        matches!(vote, Some((_, Vote::Finalize(vote))) if !vote.view().get().is_multiple_of(3))
+    }
+}
+
+impl Conduct for RareFinality {
+    fn send(&mut self, mail: Mail, out: &mut Vec<Mail>) {
+        if Self::lost(mail.channel, &mail.bytes) {
+            self.0.deeds.did("no finalize vote");
+        } else {
+            out.push(mail);
+        }
+    }
+
+    fn hear(&mut self, channel: Channel, _: &PublicKey, bytes: IoBuf) -> Option<IoBuf> {
+        (!Self::lost(channel, &bytes)).then_some(bytes)
     }
 }
 
@@ -221,6 +254,82 @@ impl Conduct for FalseFloors {
             bytes[at] ^= 1 << player.rng.random_range(0..8);
             mail.bytes = bytes.into();
             player.deeds.did("false floor");
+        }
+        out.push(mail);
+    }
+}
+
+/// Damages every piece of a state that it gives, or says that it is larger than it is.
+pub struct FalseStates(Player);
+
+impl FalseStates {
+    pub fn new(player: Player) -> Self {
+        Self(player)
+    }
+}
+
+impl Conduct for FalseStates {
+    fn send(&mut self, mut mail: Mail, out: &mut Vec<Mail>) {
+        /// Of answers with a piece.
+        const LONG: usize = 40;
+        let Self(player) = self;
+        if mail.channel == Channel::States && mail.bytes.len() > LONG {
+            let mut bytes = mail.bytes.as_ref().to_vec();
+            // Behind tag, rollup and number.
+            let at = player.rng.random_range(13..bytes.len());
+            bytes[at] ^= 1 << player.rng.random_range(0..8);
+            mail.bytes = bytes.into();
+            player.deeds.did("false state");
+        }
+        out.push(mail);
+    }
+}
+
+/// Answers who asks for its own votes with votes that the liar signed, for blocks that there are not.
+pub struct FalseVotes {
+    player: Player,
+    /// Where its own last vote was.
+    epoch: u64,
+    view: u64,
+    /// Its latest own votes.
+    said: VecDeque<Bytes>,
+}
+
+/// Own votes that are passed off as another's.
+const SAID_MAX: usize = 14;
+
+impl FalseVotes {
+    pub fn new(player: Player) -> Self {
+        Self { player, epoch: 0, view: 1, said: VecDeque::new() }
+    }
+}
+
+impl Conduct for FalseVotes {
+    fn send(&mut self, mut mail: Mail, out: &mut Vec<Mail>) {
+        /// Tag of an answer.
+        const VOTES: u8 = 5;
+        if mail.channel == Channel::Votes
+            && let Some((epoch, vote)) = parse_vote(&mail.bytes)
+        {
+            (self.epoch, self.view) = (epoch, vote.view().get());
+            // Honest members say the same in most views: signed by this one, it may hide that they did.
+            self.said.push_back(Bytes::from(mail.bytes.as_ref().to_vec()));
+            if self.said.len() > SAID_MAX {
+                self.said.pop_front();
+            }
+        }
+        if mail.channel == Channel::Joining && mail.bytes.as_ref().first() == Some(&VOTES) {
+            let round = Round::new(Epoch::new(self.epoch), View::new(self.view + 1));
+            let proposal = Proposal::new(round, View::new(self.view), self.player.random_digest());
+            let vote = Notarize::sign(&self.player.scheme, proposal).expect("it has a share");
+            let vote = write_vote(self.epoch, &Vote::Notarize(vote)).as_ref().to_vec();
+            let mut votes = vec![Bytes::from(vote), Bytes::from_static(b"nonsense")];
+            votes.extend(self.said.iter().cloned());
+            let mut bytes = vec![VOTES];
+            Epoch::new(self.epoch + 7).write(&mut bytes);
+            votes.write(&mut bytes);
+            mail.bytes = bytes.into();
+            self.player.deeds.did("false votes");
         }
         out.push(mail);
     }

@@ -178,7 +178,7 @@ impl CheckedSender for Checked<'_> {
 pub enum Inbox {
     Direct(RawReceiver),
     /// One half of a twin's.
-    Half(mpsc::UnboundedReceiver<Message<PublicKey>>),
+    Half(mpsc::Receiver<Message<PublicKey>>),
 }
 
 #[derive(Debug)]

@@ -1,18 +1,23 @@
 //! A leader whose blocks are not what they should be.
 //!
 //! Its engine makes a good block and votes for it. On the way out the block is changed and signed again,
-//! and so is the vote. Which of the two leaves first is not known, so the vote waits for the block.
+//! and so is the vote. Which of the two leaves first is not known, so the vote waits for the block. The same
+//! goes for what the author that the lottery draws tells its committer.
 
 use super::{
     Player,
     conduct::{notarize, parse_vote, write_vote},
     ends::{Conduct, Mail},
+    lottery::parse,
 };
-use baton_consensus::network::Channel;
+use crate::wallet::{EVM, address, transfer};
+use baton_consensus::{fuzzing::LotteryMessage, network::Channel};
 use baton_types::{
-    Block, Body, Bundle, Digest, Header, PrivateKey, PublicKey, RollupId, Segment, Transaction,
+    Block, Body, Bundle, Digest, Header, PrivateKey, PublicKey, RollupId, Segment, Signature, Transaction,
     block::ElectionKind,
+    lottery::{Commitment, Held, Indices, LotteryPart},
     merkle::{self, EMPTY},
+    results::LAG_BLOCKS_MAX,
 };
 use bytes::Bytes;
 use commonware_codec::{Decode as _, Encode as _};
@@ -23,13 +28,23 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Blocks of others, and own ones, that are remembered.
 const BLOCKS_MAX: usize = 64;
-/// Votes that wait for their block.
+/// Votes and answers that wait for their block.
 const HELD_MAX: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plan {
     Equivocate,
     BreakRules,
+    /// Rules of the zero-knowledge lottery.
+    BreakDraws,
+    /// A block for another parent than the committer's, until it is asked again or always.
+    OtherParent {
+        corrects: bool,
+    },
+    /// A good block without the forced entries that it had to take.
+    LeaveOut,
+    /// A good block that reports these members silent.
+    Accuse(Indices),
 }
 
 /// What members see in place of an own block.
@@ -42,6 +57,8 @@ pub struct Forger {
     blocks: BTreeMap<Digest, Block>,
     order: VecDeque<Digest>,
     forged: BTreeMap<Digest, Parts>,
+    /// The own block that a committer was told of last.
+    told: Option<Digest>,
     held: VecDeque<Mail>,
 }
 
@@ -54,6 +71,7 @@ impl Forger {
             blocks: BTreeMap::new(),
             order: VecDeque::new(),
             forged: BTreeMap::new(),
+            told: None,
             held: VecDeque::new(),
         }
     }
@@ -92,9 +110,7 @@ impl Forger {
                 }
             }
         }
-        for vote in std::mem::take(&mut self.held) {
-            self.vote(vote, out);
-        }
+        self.release(out);
     }
 
     /// What to send in place of an own block, if there is something.
@@ -116,13 +132,68 @@ impl Forger {
                 let parts = vec![(left.clone(), block.digest()), (right.clone(), other.digest())];
                 Some((parts, vec![(left, block.clone()), (right, other)]))
             }
-            Plan::BreakRules => {
-                let forgery = self.breach(block, &parent)?;
+            Plan::Accuse(report) => {
+                let accusing = self.accuse(block, &parent, report)?;
+                self.player.deeds.did("accused");
+                Some((vec![(others.clone(), accusing.digest())], vec![(others, accusing)]))
+            }
+            Plan::LeaveOut => {
+                let forgery = self.leave_out(block, &parent)?;
+                let digest = forgery.digest();
+                self.player.deeds.did("left out");
+                self.player.deeds.forged(digest);
+                Some((vec![(others.clone(), digest)], vec![(others, forgery)]))
+            }
+            Plan::BreakRules | Plan::BreakDraws | Plan::OtherParent { .. } => {
+                let forgery = match self.plan {
+                    Plan::BreakRules => self.breach(BREACHES, block, &parent)?,
+                    Plan::BreakDraws => self.breach(DRAW_BREACHES, block, &parent)?,
+                    _ => self.misplaced(block, &parent)?,
+                };
                 let digest = forgery.digest();
                 self.player.deeds.forged(digest);
                 Some((vec![(others.clone(), digest)], vec![(others, forgery)]))
             }
         }
+    }
+
+    /// Its state is as if nobody had asked for them.
+    fn leave_out(&self, block: &Block, parent: &Block) -> Option<Block> {
+        let rules = self.player.forced.as_ref()?;
+        let mut draft = self.draft(block, parent);
+        let part = draft.body.l1.as_deref_mut().filter(|part| !part.news.taken.is_empty())?;
+        part.news.taken.clear();
+        part.state.queues = rules.open(&parent.body().l1.as_ref()?.state, &part.news.arrived).ok()?;
+        let mut segments = std::mem::take(&mut draft.body.segments);
+        for segment in &mut segments {
+            segment.transactions.retain(|transaction| transaction.forced().is_none());
+        }
+        segments.retain(|segment| !segment.transactions.is_empty());
+        draft.fill(segments);
+        Some(draft.seal())
+    }
+
+    fn accuse(&self, block: &Block, parent: &Block, report: Indices) -> Option<Block> {
+        let rules = &self.player.rules;
+        let mut draft = self.draft(block, parent);
+        draft.header.bench_report = report.0;
+        let before = &parent.body().lottery.as_ref()?.state;
+        let before = before.before(rules, parent.header(), draft.header.epoch);
+        let part = draft.body.lottery.as_mut()?;
+        part.state = before.after(rules, &draft.header, &part.held).ok()?;
+        Some(draft.seal())
+    }
+
+    /// As if it had not heard of the parent.
+    fn misplaced(&self, block: &Block, parent: &Block) -> Option<Block> {
+        let mut draft = self.draft(block, parent);
+        if draft.header.committer == self.player.me() {
+            return None;
+        }
+        let parent = parent.header();
+        (draft.header.parent, draft.header.parent_view) = (parent.parent, parent.parent_view);
+        self.player.deeds.did("another parent");
+        Some(draft.seal())
     }
 
     fn draft(&self, block: &Block, parent: &Block) -> Draft {
@@ -137,6 +208,7 @@ impl Forger {
             parent: parent.clone(),
             signer: self.player.key.clone(),
             past: past.into_iter().find(|(_, past)| past.bundle.is_none()),
+            evidence: parent.body().lottery.as_ref().map(|part| part.evidence.clone()),
         }
     }
 
@@ -150,9 +222,9 @@ impl Forger {
         draft.seal()
     }
 
-    fn breach(&mut self, block: &Block, parent: &Block) -> Option<Block> {
-        for _ in 0..BREACHES.len() {
-            let (rule, change) = BREACHES[self.turn % BREACHES.len()];
+    fn breach(&mut self, breaches: &[(&str, Breach)], block: &Block, parent: &Block) -> Option<Block> {
+        for _ in 0..breaches.len() {
+            let (rule, change) = breaches[self.turn % breaches.len()];
             self.turn += 1;
             let mut draft = self.draft(block, parent);
             if change(&mut draft).is_some() {
@@ -174,9 +246,48 @@ impl Forger {
         } else if self.blocks.contains_key(&payload) {
             out.push(mail);
         } else {
-            self.held.push_back(mail);
-            while self.held.len() > HELD_MAX {
-                self.held.pop_front();
+            self.hold(mail);
+        }
+    }
+
+    fn hold(&mut self, mail: Mail) {
+        self.held.push_back(mail);
+        while self.held.len() > HELD_MAX {
+            self.held.pop_front();
+        }
+    }
+
+    /// Tells a committer of the block that it gets.
+    fn built(&mut self, mail: Mail, out: &mut Vec<Mail>) {
+        let Some(LotteryMessage::Built { round, digest }) = parse(&mail.bytes) else { return out.push(mail) };
+        let again = self.told.replace(digest) == Some(digest);
+        if again && self.plan == (Plan::OtherParent { corrects: true }) {
+            self.forged.remove(&digest);
+            self.player.deeds.did("the right parent");
+            if let Some(block) = self.blocks.get(&digest) {
+                let bytes = block.encode().into();
+                out.push(Mail { channel: Channel::Blocks, to: self.player.others.clone(), bytes });
+            }
+        }
+        if let Some(parts) = self.forged.get(&digest) {
+            for (_, digest) in parts.iter().filter(|(to, _)| mail.to.iter().any(|told| to.contains(told))) {
+                let message = LotteryMessage::Built { round, digest: *digest };
+                out.push(Mail { bytes: message.encode().into(), ..mail.clone() });
+            }
+        } else if self.blocks.contains_key(&digest) {
+            out.push(mail);
+        } else {
+            self.told = None;
+            self.hold(mail);
+        }
+    }
+
+    /// Votes and answers whose block is there by now.
+    fn release(&mut self, out: &mut Vec<Mail>) {
+        for mail in std::mem::take(&mut self.held) {
+            match mail.channel {
+                Channel::Votes => self.vote(mail, out),
+                _ => self.built(mail, out),
             }
         }
     }
@@ -187,6 +298,7 @@ impl Conduct for Forger {
         match mail.channel {
             Channel::Blocks => self.block(mail, out),
             Channel::Votes => self.vote(mail, out),
+            Channel::Lottery => self.built(mail, out),
             _ => out.push(mail),
         }
     }
@@ -201,9 +313,7 @@ impl Conduct for Forger {
     }
 
     fn tick(&mut self, out: &mut Vec<Mail>) {
-        for vote in std::mem::take(&mut self.held) {
-            self.vote(vote, out);
-        }
+        self.release(out);
     }
 }
 
@@ -218,6 +328,8 @@ struct Draft {
     signer: PrivateKey,
     /// Something that an ancestor ordered.
     past: Option<(RollupId, Transaction)>,
+    /// Of the parent's view.
+    evidence: Option<Bytes>,
 }
 
 impl Draft {
@@ -246,6 +358,17 @@ impl Draft {
         Bundle::new(self.header.height + 10, legs)
     }
 
+    fn lottery(&mut self) -> Option<&mut LotteryPart> {
+        self.body.lottery.as_deref_mut()
+    }
+
+    /// Evidence that was changed.
+    fn show(&mut self, change: impl FnOnce(Vec<u8>) -> Vec<u8>) -> Option<()> {
+        let part = self.lottery()?;
+        part.evidence = change(part.evidence.to_vec()).into();
+        Some(())
+    }
+
     fn seal(self) -> Block {
         Block::seal(self.header, self.body, Some(&self.signer))
     }
@@ -253,6 +376,18 @@ impl Draft {
 
 /// Breaks one rule, or returns nothing where this block cannot.
 type Breach = fn(&mut Draft) -> Option<()>;
+
+/// Only these in the EVM rollup, where the cluster has one that is not paused.
+fn signed(draft: &mut Draft, payloads: Vec<Bytes>) -> Option<()> {
+    let known = draft.parent.body().results.get(&EVM)?;
+    if draft.header.height > known.executed_to + LAG_BLOCKS_MAX {
+        return None;
+    }
+    let valid_until = draft.header.height + 10;
+    let transaction = |payload| Transaction { valid_until, bundle: None, payload };
+    draft.one(EVM.0, payloads.into_iter().map(transaction).collect());
+    Some(())
+}
 
 /// By the reason that voters must give.
 const BREACHES: &[(&str, Breach)] = &[
@@ -339,10 +474,75 @@ const BREACHES: &[(&str, Breach)] = &[
         *draft.body.peaks.first_mut()? = EMPTY;
         Some(())
     }),
+    ("claim", |draft| {
+        draft.body.results.get_mut(&EVM)?.executed_to = draft.header.height;
+        Some(())
+    }),
+    ("result", |draft| {
+        let known = *draft.parent.body().results.get(&EVM)?;
+        let claim = draft.body.results.get_mut(&EVM)?;
+        // Nothing new may be known here: what this member claims finds no quorum.
+        claim.executed_to = draft.header.height - 1;
+        claim.state_root.0[0] ^= 1;
+        (claim.executed_to > known.executed_to).then_some(())
+    }),
+    ("order", |draft| {
+        let to = address(9);
+        signed(draft, vec![transfer(0, 1_000, 1, to), transfer(1, 1_000, 2, to)])
+    }),
+    ("unsigned", |draft| signed(draft, vec![Bytes::from_static(b"\x02no transaction")])),
     ("repeated", |draft| {
         let (rollup, past) =
             draft.past.clone().filter(|(_, past)| past.valid_until >= draft.header.height)?;
         draft.one(rollup.0, vec![past]);
+        Some(())
+    }),
+];
+
+/// By what is wrong.
+const DRAW_BREACHES: &[(&str, Breach)] = &[
+    ("damaged evidence", |draft| {
+        draft.show(|mut evidence| {
+            evidence[40] ^= 1;
+            evidence
+        })
+    }),
+    ("evidence of another view", |draft| {
+        let other = draft.evidence.clone().filter(|evidence| !evidence.is_empty())?;
+        draft.show(|_| other.to_vec())
+    }),
+    ("no evidence", |draft| draft.show(|_| Vec::new())),
+    ("nonsense for evidence", |draft| draft.show(|_| vec![9; 60])),
+    ("another opening", |draft| {
+        draft.header.reveal[0] ^= 1;
+        Some(())
+    }),
+    ("no state", |draft| {
+        draft.body.lottery = None;
+        Some(())
+    }),
+    ("another beacon", |draft| {
+        draft.lottery()?.state.later_beacon = EMPTY;
+        Some(())
+    }),
+    ("a suspension", |draft| {
+        let suspended = &mut draft.lottery()?.state.suspended;
+        let member = (0..2).find(|member| !suspended.contains(*member))?;
+        suspended.insert(member);
+        Some(())
+    }),
+    ("a commitment that one member holds", |draft| {
+        let signature: Signature = draft.signer.sign(b"held", b"by nobody");
+        let held = Held {
+            member: 0,
+            commitment: Commitment { root: EMPTY, proof: EMPTY },
+            holders: vec![(0, signature)],
+        };
+        draft.lottery()?.held = vec![held];
+        Some(())
+    }),
+    ("a report of nobody", |draft| {
+        draft.header.bench_report[31] = 0x80;
         Some(())
     }),
 ];

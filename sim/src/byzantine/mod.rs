@@ -15,17 +15,21 @@
 //!
 //! A hostile member has no witness and keeps no promises; the properties are those of the others.
 
+mod batches;
 mod conduct;
 mod ends;
 mod forger;
+mod lottery;
 mod spam;
 mod twin;
 
 pub use ends::Ends;
+pub use lottery::{Kind, Trick};
 
 use crate::{
     cluster::config,
     disk::Disk,
+    l1::L1,
     life::Life,
     links::{Links, Oracle},
     machine::Machine,
@@ -34,8 +38,10 @@ use crate::{
 };
 use baton_consensus::{History, engine, network::Channel};
 use baton_node::keys::MemberKeys;
-use baton_types::{BlockLimits, Digest, Genesis, PrivateKey, PublicKey, Scheme, domain};
-use commonware_cryptography::Signer as _;
+use baton_types::{
+    BlockLimits, Digest, Genesis, PrivateKey, PublicKey, Scheme, domain, forced, lottery::Rules,
+};
+use commonware_cryptography::{Signer as _, bls12381::primitives::group::Share};
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic::Context};
 use commonware_utils::sync::Mutex;
 use ends::{Conduct, Post};
@@ -63,6 +69,8 @@ pub enum Behaviour {
     BreakRules,
     /// Contradicts its own votes.
     ConflictingVotes,
+    /// Has no part in making blocks final in two views of three.
+    RareFinality,
     /// Says nothing on these channels to these members.
     Withhold(Vec<Channel>, Vec<usize>),
     /// Random and damaged bytes, on one channel after the other.
@@ -81,6 +89,16 @@ pub enum Behaviour {
     FalseAcks,
     /// Certified blocks to join at that are none.
     FalseFloors,
+    /// Pieces of states that do not verify.
+    FalseStates,
+    /// Votes that members which start are said to have cast, and did not.
+    FalseVotes,
+    /// As leader, leaves forced entries out.
+    LeaveOut,
+    /// Wrong signatures over batches, of others, damaged, and many of them; wrong certificates.
+    FalseBatches,
+    /// Plays the zero-knowledge lottery against its rules.
+    Lottery(Trick),
 }
 
 /// What a hostile member really did, by name; a scenario in which nothing was done shows nothing.
@@ -125,6 +143,7 @@ pub(crate) struct Seat<'a> {
     pub index: usize,
     pub hostile: &'a BTreeMap<usize, Behaviour>,
     pub trace: &'a Trace,
+    pub l1: Option<&'a L1>,
 }
 
 /// The same, for a conduct to keep.
@@ -132,6 +151,9 @@ struct Player {
     key: PrivateKey,
     scheme: Scheme,
     limits: BlockLimits,
+    rules: Rules,
+    forced: Option<forced::Rules>,
+    share: Share,
     others: Vec<PublicKey>,
     rng: StdRng,
     deeds: Deeds,
@@ -152,12 +174,16 @@ impl Seat<'_> {
         let sharing = self.genesis.sharing().expect("the genesis was checked");
         let members = self.genesis.identities().expect("the genesis was checked");
         let share = keys.share.clone();
-        let scheme = Scheme::signer(&domain::consensus(&chain), members, sharing.public().clone(), share);
+        let scheme =
+            Scheme::signer(&domain::consensus(&chain), members, sharing.public().clone(), share.clone());
         let others = (0..self.keys.len()).filter(|other| *other != self.index);
         Player {
             key: keys.identity.clone(),
             scheme: scheme.expect("the share is the member's"),
             limits: self.genesis.limits(),
+            rules: self.genesis.lottery_rules().expect("the genesis was checked"),
+            forced: forced::Rules::new(self.genesis).expect("the genesis was checked"),
+            share,
             others: others.map(|other| self.identity(other)).collect(),
             rng: StdRng::from_rng(&mut self.context.child("hostile")),
             deeds: deeds.clone(),
@@ -178,7 +204,10 @@ impl Seat<'_> {
             Behaviour::Twin(left) => return self.twins(left, deeds).await,
             Behaviour::Equivocate => Box::new(forger::Forger::new(player, forger::Plan::Equivocate)),
             Behaviour::BreakRules => Box::new(forger::Forger::new(player, forger::Plan::BreakRules)),
+            Behaviour::LeaveOut => Box::new(forger::Forger::new(player, forger::Plan::LeaveOut)),
+            Behaviour::FalseBatches => Box::new(batches::FalseBatches::new(player)),
             Behaviour::ConflictingVotes => Box::new(conduct::ConflictingVotes::new(player)),
+            Behaviour::RareFinality => Box::new(conduct::RareFinality::new(player)),
             Behaviour::Withhold(channels, from) => {
                 Box::new(conduct::Withhold::new(player, channels.clone(), self.identities(from)))
             }
@@ -189,7 +218,10 @@ impl Seat<'_> {
             Behaviour::Flood => Box::new(spam::Flood::new(player)),
             Behaviour::Resend => Box::new(spam::Resend::new(player)),
             Behaviour::FalseAcks => Box::new(conduct::FalseAcks::new(player)),
+            Behaviour::FalseVotes => Box::new(conduct::FalseVotes::new(player)),
             Behaviour::FalseFloors => Box::new(conduct::FalseFloors::new(player)),
+            Behaviour::FalseStates => Box::new(conduct::FalseStates::new(player)),
+            Behaviour::Lottery(trick) => lottery::conduct(player, trick, |members| self.identities(members)),
         };
         let post = Post::new(conduct);
         vec![(Ends::hostile(self.links(), post.clone(), BTreeMap::new()), post)]
@@ -232,7 +264,11 @@ impl Seat<'_> {
             let life = Arc::new(Life::default());
             let machine = Machine::new(context, life.clone(), disk, Arc::default());
             let keys = &self.keys[self.index];
-            let config = config(self.genesis, keys, true, self.index, machine.child("clock"), History::Full);
+            let mut config =
+                config(self.genesis, keys, true, self.index, machine.child("clock"), History::Full);
+            // A twin may hear too few members to be told anything.
+            config.trusts_own_journal = true;
+            config.l1 = self.l1.map(|l1| l1.view(self.index, config.clock.clone()));
             let (trace, index) = (self.trace.clone(), self.index);
             // Tasks go on without their handles.
             drop(machine.spawn(move |machine| async move {

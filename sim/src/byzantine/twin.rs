@@ -18,6 +18,9 @@ use commonware_runtime::{IoBuf, Spawner as _, Supervisor as _, deterministic::Co
 use commonware_utils::channel::mpsc;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Messages of one channel that a half may have waiting.
+const INBOX_MAX: usize = 4_096;
+
 type Lines = BTreeMap<Channel, (RawSender, Inbox)>;
 
 /// Registers all channels, and deals what comes in to the half that it is for.
@@ -30,9 +33,8 @@ pub async fn lines(
     let mut lines = [Lines::new(), Lines::new()];
     for channel in Channel::ALL {
         let (sender, mut receiver) = links.register(channel).await;
-        // As the simulated network's own queues.
-        let (left, left_inbox) = mpsc::unbounded_channel();
-        let (right, right_inbox) = mpsc::unbounded_channel();
+        let (left, left_inbox) = mpsc::channel(INBOX_MAX);
+        let (right, right_inbox) = mpsc::channel(INBOX_MAX);
         lines[0].insert(channel, (sender.clone(), Inbox::Half(left_inbox)));
         lines[1].insert(channel, (sender, Inbox::Half(right_inbox)));
         let (sides, fellows) = (sides.clone(), fellows.clone());
@@ -43,7 +45,8 @@ pub async fn lines(
                 } else {
                     (usize::from(sides[1].contains(&from)), bytes)
                 };
-                let _ = if half == 0 { left.send((from, bytes)) } else { right.send((from, bytes)) };
+                // A half that does not keep up misses messages, as on any network.
+                let _ = if half == 0 { left.try_send((from, bytes)) } else { right.try_send((from, bytes)) };
             }
         }));
     }

@@ -47,6 +47,39 @@ fn a_crash_takes_what_was_not_synced() {
 }
 
 #[test]
+fn later_writes_may_be_there_without_earlier_ones() {
+    run(async |disk, life| {
+        let mut seen = std::collections::BTreeSet::new();
+        for _ in 0..50 {
+            disk.wipe();
+            let (blob, _) = open(&disk, &life);
+            blob.write_at(0, b"....".to_vec(), WriteOptions::SYNC).await.unwrap();
+            for (at, byte) in [(0, b"a"), (1, b"b"), (2, b"c")] {
+                blob.write_at(at, byte.to_vec(), WriteOptions::default()).await.unwrap();
+            }
+            blob.write_at(3, b"d".to_vec(), WriteOptions::SYNC).await.unwrap();
+            disk.crash(Unsynced::Reordered);
+            seen.insert(content(&disk).await);
+        }
+        let expect: [&[u8]; 4] = [b"...d", b"..cd", b".bcd", b"abcd"];
+        assert_eq!(seen.iter().map(Vec::as_slice).collect::<Vec<_>>(), expect);
+    });
+}
+
+#[test]
+fn a_disk_that_cannot_read_excuses_its_process() {
+    run(async |disk, life| {
+        let (blob, _) = open(&disk, &life);
+        blob.write_at(0, b"x".to_vec(), WriteOptions::SYNC).await.unwrap();
+        disk.set(|faults| faults.unreadable = true);
+        assert!(matches!(blob.read_at(0, 1, ReadOptions::default()).await, Err(Error::Io(_))));
+        assert!(life.excused());
+        disk.set(|faults| faults.unreadable = false);
+        blob.read_at(0, 1, ReadOptions::default()).await.unwrap();
+    });
+}
+
+#[test]
 fn a_resize_is_a_write() {
     for (unsynced, expect) in [(Unsynced::Lost, &b"long"[..]), (Unsynced::Kept, b"lo")] {
         run(async |disk, life| {
@@ -128,5 +161,68 @@ fn a_slow_disk_takes_its_time() {
         disk.crash(Unsynced::Lost);
         drop(blob);
         assert_eq!(content(&disk).await, b"x");
+    });
+}
+
+/// One file per number, each with four bytes.
+async fn numbered(disk: &Disk, files: u8) {
+    let life = Arc::default();
+    for number in 0..files {
+        let (blob, ..) = disk.open(&life, "journal", &[number], VERSION).unwrap();
+        blob.write_at(0, vec![number; 4], WriteOptions::SYNC).await.unwrap();
+    }
+}
+
+async fn numbers(disk: &Disk) -> Vec<(u8, Vec<u8>)> {
+    let mut found = Vec::new();
+    for name in disk.scan("journal").unwrap() {
+        let (blob, len, _) = disk.open(&Arc::default(), "journal", &name, VERSION).unwrap();
+        let len = usize::try_from(len).unwrap();
+        let bytes = blob.read_at(0, len, ReadOptions::default()).await.unwrap().coalesce();
+        found.push((name[0], bytes.as_ref().to_vec()));
+    }
+    found
+}
+
+#[test]
+fn files_rot() {
+    run(async |disk, _| {
+        numbered(&disk, 5).await;
+        disk.rot("other", Damage::Gone);
+        disk.rot("journ", Damage::After(7));
+        assert_eq!(numbers(&disk).await.len(), 5);
+        disk.rot("journ", Damage::Cut);
+        assert_eq!(numbers(&disk).await, [(0, vec![0; 4]), (1, vec![1; 4]), (2, vec![2; 2])]);
+        disk.rot("journ", Damage::Flip);
+        let bits = |(name, bytes): &(u8, Vec<u8>)| bytes.iter().map(|byte| (byte ^ name).count_ones()).sum();
+        let flipped: Vec<u32> = numbers(&disk).await.iter().map(bits).collect();
+        assert!(flipped.iter().all(|bits| *bits <= 1) && flipped[2] == 1, "{flipped:?}");
+        disk.rot("journ", Damage::After(2));
+        assert_eq!(numbers(&disk).await.len(), 2);
+        disk.rot("journ", Damage::Gone);
+        assert_eq!(numbers(&disk).await, []);
+        assert!(disk.faults().rotten);
+    });
+}
+
+#[test]
+fn a_copy_is_what_was_durable() {
+    run(async |disk, life| {
+        disk.restore();
+        assert!(!disk.has_copy());
+        let (blob, _) = open(&disk, &life);
+        blob.write_at(0, b"old".to_vec(), WriteOptions::SYNC).await.unwrap();
+        blob.write_at(0, b"new".to_vec(), WriteOptions::default()).await.unwrap();
+        disk.copy();
+        blob.sync().await.unwrap();
+        numbered(&disk, 1).await;
+        drop(blob);
+        disk.crash(Unsynced::Lost);
+        assert_eq!(content(&disk).await, b"new");
+        disk.restore();
+        assert_eq!(content(&disk).await, b"old");
+        assert!(disk.scan("journal").is_err(), "it was not there yet");
+        disk.wipe();
+        assert!(!disk.has_copy());
     });
 }

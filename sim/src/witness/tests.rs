@@ -2,6 +2,7 @@ use super::*;
 use crate::cluster::genesis;
 use baton_types::{
     Body, RollupId, Segment, Transaction,
+    lottery::Indices,
     merkle::{self, History},
     receipt::Reason,
 };
@@ -28,7 +29,7 @@ fn block(
 }
 
 fn event(rung: Rung, block: &Digested<Block>) -> Event {
-    Event::Block { rung, block: block.clone(), time_ms: 0 }
+    Event::Block { rung, block: block.clone(), time_ms: 0, voters: Indices::default() }
 }
 
 fn finalized(block: &Digested<Block>) -> Event {

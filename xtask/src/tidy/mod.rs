@@ -12,9 +12,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 pub type Files = BTreeMap<String, String>;
 
 /// Directories that hold nothing of ours.
-const SKIPPED: [&str; 4] = [".git", "target", "node_modules", "devnet"];
+const SKIPPED: [&str; 5] = [".git", "target", "node_modules", "devnet", "dist"];
 
-const TEXT: [&str; 11] = ["rs", "md", "toml", "json", "yml", "yaml", "sh", "sol", "ts", "css", "html"];
+const TEXT: [&str; 13] =
+    ["rs", "md", "toml", "json", "yml", "yaml", "sh", "sol", "ts", "tsx", "mjs", "css", "html"];
 
 pub fn problems(root: &Path) -> Result<Vec<String>> {
     let mut files = Files::new();

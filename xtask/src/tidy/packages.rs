@@ -6,22 +6,47 @@ use std::collections::BTreeSet;
 use toml::{Table, Value};
 
 /// Which internal packages a package may name. A new arrow is a design decision.
-const ARROWS: [(&str, &[&str]); 11] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("baton-types", &[]),
     ("baton-vrf", &[]),
     ("baton-execution", &["baton-types"]),
-    ("baton-consensus", &["baton-types", "baton-vrf", "baton-execution"]),
+    ("baton-settlement", &["baton-types"]),
+    ("baton-l1", &["baton-types", "baton-execution", "baton-settlement"]),
+    ("baton-consensus", &["baton-types", "baton-vrf", "baton-execution", "baton-settlement"]),
     ("baton-rpc", &["baton-types", "baton-execution", "baton-consensus"]),
-    ("baton-node", &["baton-types", "baton-vrf", "baton-execution", "baton-consensus", "baton-rpc"]),
-    ("baton", &["baton-types", "baton-vrf", "baton-node"]),
-    ("baton-sim", &["baton-types", "baton-execution", "baton-consensus", "baton-node"]),
+    (
+        "baton-node",
+        &[
+            "baton-types",
+            "baton-vrf",
+            "baton-execution",
+            "baton-settlement",
+            "baton-l1",
+            "baton-consensus",
+            "baton-rpc",
+        ],
+    ),
+    ("baton", &["baton-types", "baton-vrf", "baton-settlement", "baton-l1", "baton-node"]),
+    ("baton-sim", &["baton-types", "baton-execution", "baton-settlement", "baton-consensus", "baton-node"]),
     ("baton-model", &[]),
-    ("baton-fuzz", &["baton-types", "baton-execution", "baton-consensus", "baton-rpc", "baton-node"]),
+    (
+        "baton-fuzz",
+        &[
+            "baton-types",
+            "baton-vrf",
+            "baton-execution",
+            "baton-settlement",
+            "baton-consensus",
+            "baton-rpc",
+            "baton-node",
+        ],
+    ),
     ("xtask", &[]),
 ];
 
 /// Crates whose results must be the same on every machine.
-const DETERMINISTIC: [&str; 3] = ["crates/types", "crates/execution", "crates/consensus"];
+const DETERMINISTIC: [&str; 4] =
+    ["crates/types", "crates/execution", "crates/settlement", "crates/consensus"];
 
 /// Families of crates that come in one exact version.
 const PINNED: [&str; 2] = ["commonware-", PROOF_SYSTEM];

@@ -17,7 +17,7 @@ fn manifest(name: &str, rest: &str) -> String {
 
 fn check_package(text: &str, expected: &[&str]) {
     let mut list = files(&[("p/Cargo.toml", text)]);
-    for package in ["types", "execution", "consensus"] {
+    for package in ["types", "execution", "settlement", "consensus"] {
         list.insert(format!("crates/{package}/clippy.toml"), String::new());
     }
     expect(&packages::problems(&list), expected);
@@ -76,6 +76,7 @@ fn strict_clippy_settings_are_alike() {
     let mut list = files(&[
         ("crates/types/clippy.toml", "a"),
         ("crates/execution/clippy.toml", "a"),
+        ("crates/settlement/clippy.toml", "a"),
         ("crates/consensus/clippy.toml", "a"),
     ]);
     expect(&packages::problems(&list), &[]);

@@ -22,7 +22,7 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn spawn(layout: &Layout, index: u16) -> eyre::Result<Self> {
+    pub fn spawn(layout: &Layout, index: u16, flags: &[&str]) -> eyre::Result<Self> {
         let log = layout.log(index);
         let log = fs::OpenOptions::new()
             .create(true)
@@ -34,6 +34,7 @@ impl Node {
         command
             .args(["node", "--exit-with-parent", "--config"])
             .arg(layout.config(index))
+            .args(flags)
             .stdin(Stdio::piped())
             .stdout(log.try_clone().wrap_err("cannot share a log file")?)
             .stderr(log)
@@ -71,6 +72,8 @@ impl Node {
     pub async fn stop(&mut self, patience: Duration) {
         let Some(pid) = self.pid() else { return };
         process::terminate(pid);
+        // One that stands still would not hear it.
+        process::pause(pid, false);
         self.stdin = None;
         if timeout(patience, self.child.wait()).await.is_err() {
             crate::output::note(format!("node {} did not stop within {patience:?}; ending it", self.index));

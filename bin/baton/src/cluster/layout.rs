@@ -4,15 +4,20 @@
 //! DIR/genesis.json      written last: with it, the directory is complete
 //! DIR/node-0/node.toml  keys/  data/  log
 //! ```
-//! From base port B, node i has RPC on B+i, ops on B+1000+i, p2p on B+22000+i.
+//! From base port B, node i has RPC on B+i, ops on B+1000+i, p2p on B+22000+i. A local L1 has B+2000.
 
+use super::l1;
 use baton_node::{
     config::table,
     keys::{self, Devnet},
 };
-use baton_types::genesis::{Data, Election, Genesis, Rollup};
+use baton_types::genesis::{
+    Data, Election, Genesis, Rollup,
+    evm::{Address, AllocAccount},
+};
 use eyre::{WrapErr as _, bail, eyre};
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -21,7 +26,10 @@ use std::{
 pub const NODES_MAX: u16 = 16;
 pub const BASE_PORT: u16 = 8545;
 const OPS: u16 = 1_000;
+const L1: u16 = 2_000;
 const P2P: u16 = 22_000;
+const L1_KEY: &str = "l1.key";
+const POST_AFTER_MS: u64 = 10_000;
 
 /// What the user asked for; none where the default, or what the directory says, will do.
 #[derive(Clone, Debug, Default)]
@@ -29,11 +37,15 @@ pub struct Options {
     pub nodes: Option<u16>,
     pub base_port: Option<u16>,
     pub seed: Option<u64>,
-    /// Besides `demo`.
+    /// Besides `demo` and `evm`.
     pub rollups: Vec<(String, Data)>,
     pub election: Option<Election>,
     pub epoch_blocks: Option<u64>,
     pub block_interval_min_ms: Option<u64>,
+    /// A local L1 to settle on.
+    pub l1: Option<l1::Wanted>,
+    /// More accounts of block 0 of `evm`.
+    pub evm_alloc: BTreeMap<Address, AllocAccount>,
 }
 
 /// A prepared directory.
@@ -139,6 +151,15 @@ impl Layout {
             ("--seed", options.seed.is_some()),
             ("--rollup", options.rollups.iter().any(|(name, _)| genesis.find_rollup(name).is_none())),
             ("--election", options.election.is_some_and(|election| election != genesis.election)),
+            ("--l1", options.l1.is_some() && genesis.l1.is_none()),
+            (
+                "--l1-data",
+                options
+                    .l1
+                    .as_ref()
+                    .zip(genesis.l1.as_ref())
+                    .is_some_and(|(wanted, l1)| wanted.data != l1.data),
+            ),
             ("--epoch-blocks", options.epoch_blocks.is_some_and(|blocks| blocks != genesis.epoch_blocks)),
             (
                 "--block-interval",
@@ -162,12 +183,16 @@ impl Layout {
             let id = u32::try_from(devnet.rollups.len() + 1).wrap_err("too many rollups")?;
             devnet.rollups.push(Rollup::opaque(id, name, *data));
         }
-        devnet.election = options.election.unwrap_or(devnet.election);
-        devnet.epoch_blocks = options.epoch_blocks.unwrap_or(devnet.epoch_blocks);
-        let (mut genesis, keys) = keys::devnet_genesis(devnet);
-        if let Some(ms) = options.block_interval_min_ms {
-            genesis.timing.block_interval_min_ms = ms;
+        for evm in devnet.rollups.iter_mut().filter_map(|rollup| rollup.evm.as_mut()) {
+            evm.alloc.extend(options.evm_alloc.clone());
         }
+        devnet.election = options.election.unwrap_or(devnet.election);
+        let usual = Devnet::epoch_blocks(devnet.election, nodes);
+        devnet.epoch_blocks = options.epoch_blocks.unwrap_or(usual);
+        devnet.timing.block_interval_min_ms =
+            options.block_interval_min_ms.unwrap_or(devnet.timing.block_interval_min_ms);
+        devnet.l1 = options.l1.as_ref().map(|wanted| l1::section(wanted, &mut devnet.rollups));
+        let (genesis, keys) = keys::devnet_genesis(devnet);
         genesis.check()?;
         let layout = Self { dir, genesis, ports };
         // Found out now rather than after writing a directory that can only run on these ports.
@@ -182,7 +207,13 @@ impl Layout {
                 )
             })?;
             keys.write(&node.join("keys"))?;
+            if layout.genesis.l1.is_some() {
+                keys::write_private(&node.join("keys").join(L1_KEY), l1::account_key(index))?;
+            }
             write(&layout.config(index), &layout.node_toml(index))?;
+        }
+        if layout.genesis.l1.is_some() {
+            l1::prepare(&layout.dir, &layout.genesis, &keys)?;
         }
         let unfinished = layout.dir.join("genesis.json.new");
         write(&unfinished, &layout.genesis.to_json())?;
@@ -196,7 +227,7 @@ impl Layout {
         let default = |name: &str| {
             table::find(name).and_then(|key| key.default).expect("a key with a default").to_owned()
         };
-        table::render(&[
+        let mut values = vec![
             ("genesis", quoted("../genesis.json".to_owned())),
             ("p2p.listen", address(self.ports.p2p(index))),
             ("rpc.listen", address(self.ports.rpc(index))),
@@ -205,7 +236,27 @@ impl Layout {
             // On one machine all clients share one address.
             ("limits.client_bytes_max", default("limits.mempool_bytes_max")),
             ("limits.client_transactions_max", default("limits.mempool_transactions_max")),
-        ])
+        ];
+        if self.genesis.l1.is_some() {
+            values.extend([
+                ("l1.endpoints", format!("[{}]", quoted(format!("ws://{}", local(self.l1_port()))))),
+                ("l1.key_file", quoted(format!("keys/{L1_KEY}"))),
+                ("l1.poll_ms", "500".to_owned()),
+                // One posts; the others take over, one after the other.
+                ("l1.post_after_ms", (u64::from(index) * POST_AFTER_MS).to_string()),
+                ("l1.directory", quoted("../batches".to_owned())),
+            ]);
+        }
+        table::render(&values)
+    }
+
+    pub fn l1_url(&self) -> String {
+        format!("http://{}", local(self.l1_port()))
+    }
+
+    /// Of the local L1.
+    pub const fn l1_port(&self) -> u16 {
+        self.ports.base + L1
     }
 
     pub const fn nodes(&self) -> u16 {

@@ -11,10 +11,12 @@
 //! which stops them in order.
 
 mod child;
+pub mod l1;
 pub mod layout;
 
 use crate::{output::note, rpc};
-use baton_types::api::{DevnetNode, DevnetView, StatusView};
+use baton_node::accounts::ACCOUNTS;
+use baton_types::api::{DevnetAccount, DevnetNode, DevnetView, StatusView};
 use child::Node;
 use eyre::{WrapErr as _, bail, eyre};
 use futures::future::{join_all, select_all};
@@ -38,7 +40,8 @@ pub struct Cluster {
 impl Cluster {
     /// Starts all nodes of a prepared directory.
     pub fn start(layout: Layout, temporary: Option<tempfile::TempDir>) -> eyre::Result<Self> {
-        let nodes = (0..layout.nodes()).map(|index| Node::spawn(&layout, index)).collect::<Result<_, _>>()?;
+        let nodes =
+            (0..layout.nodes()).map(|index| Node::spawn(&layout, index, &[])).collect::<Result<_, _>>()?;
         Ok(Self { layout, nodes, _temporary: temporary })
     }
 
@@ -112,11 +115,17 @@ impl Cluster {
         self.node(index)?.kill().await
     }
 
-    /// Starts a node that has ended.
-    pub fn restart(&mut self, index: u16) -> eyre::Result<()> {
-        let fresh = Node::spawn(&self.layout, index)?;
+    /// Starts a node that has ended, with these flags.
+    pub fn restart(&mut self, index: u16, flags: &[&str]) -> eyre::Result<()> {
+        let fresh = Node::spawn(&self.layout, index, flags)?;
         *self.node(index)? = fresh;
         Ok(())
+    }
+
+    /// Removes what a node that has ended has on disk. Its share of the key was in there.
+    pub fn wipe(&self, index: u16) -> eyre::Result<()> {
+        let data = self.layout.data(index);
+        std::fs::remove_dir_all(&data).wrap_err_with(|| format!("cannot remove {}", data.display()))
     }
 
     fn node(&mut self, index: u16) -> eyre::Result<&mut Node> {
@@ -144,11 +153,18 @@ impl Cluster {
                 })
             })
             .collect::<eyre::Result<_>>()?;
+        let accounts = match genesis.rollups.iter().any(|rollup| rollup.evm.is_some()) {
+            true => ACCOUNTS
+                .map(|(address, key)| DevnetAccount { address: address.into(), key: key.into() })
+                .to_vec(),
+            false => Vec::new(),
+        };
         Ok(DevnetView {
             chain: baton_types::hex::encode(&genesis.digest()),
             group_key: genesis.key_generation.group_key.clone(),
             nodes,
             rollups: genesis.rollups.clone(),
+            accounts,
         })
     }
 
@@ -171,14 +187,11 @@ pub async fn shutdown() -> eyre::Result<()> {
 }
 
 /// Starts a cluster in a temporary directory on free ports and waits until it finalizes.
-pub async fn temporary(nodes: u16) -> eyre::Result<Cluster> {
+pub async fn temporary(options: layout::Options) -> eyre::Result<Cluster> {
     let dir =
         tempfile::Builder::new().prefix("baton-").tempdir().wrap_err("cannot make a temporary directory")?;
-    let options = layout::Options {
-        nodes: Some(nodes),
-        base_port: Some(layout::free_base_port(nodes)?),
-        ..layout::Options::default()
-    };
+    let base_port = Some(layout::free_base_port(options.nodes.unwrap_or(layout::NODES_MAX))?);
+    let options = layout::Options { base_port, ..options };
     let layout = Layout::prepare(dir.path(), options)?;
     let mut cluster = Cluster::start(layout, Some(dir))?;
     match cluster.ready().await {

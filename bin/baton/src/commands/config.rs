@@ -1,5 +1,6 @@
 use crate::output::{Outcome, Output};
 use baton_node::{
+    auditor,
     config::{self, Loaded, table},
     keys,
 };
@@ -23,6 +24,16 @@ Examples:
   baton config check --config node.toml
   baton config show --config node.toml";
 
+const CLIENT_EXAMPLES: &str = "\
+The rollup has blocks in slots and Ethereum's base fee; others no client can follow. The node then drives
+the client by its Engine API: section [auditor] of node.toml.
+
+Examples:
+  baton config client-genesis > client.json
+  baton config client-genesis --genesis /etc/baton/genesis.json --rollup evm > client.json
+  ethereumjs --gethGenesis client.json --rpc --rpcAddr 127.0.0.1 --rpcEngine --rpcEngineAddr 127.0.0.1 \\
+    --jwtSecret jwt.hex --isSingleNode --maxPeers 0 --minPeers 0 --discDns false --discV4 false";
+
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Write a file with every key, its meaning and its default.
@@ -38,6 +49,16 @@ enum Command {
     /// Print every value and where it came from.
     #[command(after_help = "Examples:\n  baton config show\n  baton config show --config node.toml --json")]
     Show(Settings),
+    /// Print what an execution client of Ethereum starts from, to follow a rollup (geth's genesis.json).
+    #[command(after_help = CLIENT_EXAMPLES)]
+    ClientGenesis {
+        /// Genesis of the chain.
+        #[arg(long, value_name = "FILE", default_value = "genesis.json")]
+        genesis: PathBuf,
+        /// Name of the rollup.
+        #[arg(long, default_value = "evm")]
+        rollup: String,
+    },
 }
 
 /// Where settings come from: a file, and flags that beat it.
@@ -115,7 +136,20 @@ pub fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         Command::Init { file } => init(&file, output),
         Command::Check(settings) => check(&settings, output),
         Command::Show(settings) => show(&settings, output),
+        Command::ClientGenesis { genesis, rollup } => client_genesis(&genesis, &rollup),
     }
+}
+
+fn client_genesis(path: &PathBuf, name: &str) -> eyre::Result<Outcome> {
+    let text = fs::read_to_string(path).wrap_err_with(|| format!("--genesis {}", path.display()))?;
+    let genesis = Genesis::from_json(&text).wrap_err_with(|| path.display().to_string())?;
+    let rollup = genesis.find_rollup(name).ok_or_else(|| {
+        let names: Vec<_> = genesis.rollups.iter().map(|rollup| rollup.name.as_str()).collect();
+        eyre!("--rollup {name}: the genesis has {}", names.join(", "))
+    })?;
+    let client = auditor::genesis::client_genesis(rollup)?;
+    crate::output::write_line(&serde_json::to_string_pretty(&client).wrap_err("the client's genesis")?);
+    Ok(Outcome::Done)
 }
 
 fn init(path: &PathBuf, output: Output) -> eyre::Result<Outcome> {

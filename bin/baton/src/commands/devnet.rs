@@ -1,17 +1,23 @@
 use crate::{
     cluster::{
-        self, Cluster,
+        self, Cluster, l1,
         layout::{BASE_PORT, Layout, NODES_MAX, Options},
     },
     output::{Outcome, Output, note},
 };
+use baton_l1::anvil;
 use baton_types::{
     api::DevnetView,
     faults_tolerated,
     genesis::{Data, Election},
+    settlement::DataKind,
 };
-use eyre::WrapErr as _;
-use std::{path::PathBuf, time::Instant};
+use eyre::{WrapErr as _, bail, eyre};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
 /// Run a whole cluster on this machine, one process per node.
 #[derive(Debug, clap::Args)]
@@ -29,7 +35,7 @@ pub struct Args {
     /// Make the same keys every time.
     #[arg(long)]
     seed: Option<u64>,
-    /// One more rollup, besides demo; `:hash` orders 32-byte hashes only. Repeatable.
+    /// One more rollup, besides demo and evm; `:hash` orders 32-byte hashes only. Repeatable.
     #[arg(long = "rollup", value_name = "NAME[:hash]", value_parser = rollup)]
     rollups: Vec<(String, Data)>,
     /// Blocks per epoch [default: 2000].
@@ -39,10 +45,19 @@ pub struct Args {
     /// processor time.
     #[arg(long, value_name = "MS")]
     block_interval: Option<u64>,
-    /// How proposers are drawn: threshold-lottery, zk-lottery, stake-weighted or round-robin [default:
-    /// threshold-lottery].
-    #[arg(long, value_parser = election)]
+    /// How proposers are drawn: zk-lottery, threshold-lottery, stake-weighted or round-robin [default:
+    /// zk-lottery].
+    #[arg(long)]
     election: Option<Election>,
+    /// Run a local L1 (anvil, on B+2000) with the contracts, and settle on it.
+    #[arg(long)]
+    l1: bool,
+    /// The program anvil; otherwise the one on PATH, or the one that npm installed in contracts/.
+    #[arg(long, value_name = "FILE", requires = "l1")]
+    anvil: Option<PathBuf>,
+    /// Where the data of batches go: blobs, calldata or directory [default: blobs].
+    #[arg(long, value_name = "KIND", requires = "l1", value_parser = data_kind)]
+    l1_data: Option<DataKind>,
 }
 
 const EXAMPLES: &str = "\
@@ -63,13 +78,12 @@ fn rollup(text: &str) -> Result<(String, Data), String> {
     }
 }
 
-fn election(text: &str) -> Result<Election, String> {
+fn data_kind(text: &str) -> Result<DataKind, String> {
     match text {
-        "threshold-lottery" => Ok(Election::ThresholdLottery),
-        "round-robin" => Ok(Election::RoundRobin),
-        "zk-lottery" => Ok(Election::ZkLottery),
-        "stake-weighted" => Ok(Election::StakeWeighted),
-        _ => Err("zk-lottery, threshold-lottery, stake-weighted or round-robin".to_owned()),
+        "blobs" => Ok(DataKind::Blobs),
+        "calldata" => Ok(DataKind::Calldata),
+        "directory" => Ok(DataKind::Directory),
+        other => Err(format!("unknown kind of data {other:?}; blobs, calldata or directory")),
     }
 }
 
@@ -85,6 +99,8 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             (temporary.path().to_owned(), Some(temporary))
         }
     };
+    // Found out before anything is made.
+    let anvil = if args.l1 { Some(anvil::find(args.anvil.as_deref(), Path::new("."))?) } else { None };
     let kept = temporary.is_none();
     let seeded = args.seed.is_some();
     let options = Options {
@@ -95,20 +111,39 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         election: args.election,
         epoch_blocks: args.epoch_blocks,
         block_interval_min_ms: args.block_interval,
+        l1: args.l1.then_some(l1::Wanted { data: args.l1_data.unwrap_or(DataKind::Blobs) }),
+        evm_alloc: BTreeMap::new(),
     };
     let layout = Layout::prepare(&dir, options)?;
+    if layout.genesis().l1.is_some() && anvil.is_none() {
+        bail!("the devnet in {} settles on a local L1; start it with --l1", dir.display());
+    }
     if !output.json {
         note(format!("starting {} nodes in {}", layout.nodes(), layout.dir().display()));
     }
+    let mut chain = match &anvil {
+        Some(program) => Some(l1::start(&layout, program).await?),
+        None => None,
+    };
     let mut cluster = Cluster::start(layout, temporary)?;
+    let l1_ended = async {
+        match &mut chain {
+            Some(chain) => chain.ended().await,
+            None => std::future::pending().await,
+        }
+    };
     let result = tokio::select! {
         result = &mut shutdown => result,
+        status = l1_ended => Err(eyre!("the local L1 ended ({status}); its log is in l1/anvil.log")),
         result = serve(&mut cluster, output, Facts { started, kept, seeded }) => result,
     };
     if !output.json {
         note("stopping");
     }
     cluster.stop().await;
+    if let Some(chain) = chain {
+        chain.stop().await;
+    }
     result.map(|()| Outcome::Done)
 }
 
@@ -153,10 +188,18 @@ fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
     lines.push(format!("  chain      {}", view.chain));
     lines.push(format!("  group key  {}", view.group_key));
     for rollup in &view.rollups {
-        let what = if rollup.data == Data::Hash { "32-byte hashes" } else { "any bytes" };
+        let what = match (&rollup.evm, rollup.data) {
+            (Some(evm), _) => format!("Ethereum transactions, chain id {}, executed", evm.chain_id),
+            (None, Data::Hash) => "32-byte hashes, ordered but not executed".to_owned(),
+            (None, Data::Bytes) => "any bytes, ordered but not executed".to_owned(),
+        };
+        lines.push(format!("  rollup     {} (id {}): {what}", rollup.name, rollup.id));
+    }
+    if let Some(l1) = &layout.genesis().l1 {
+        let (url, data) = (layout.l1_url(), format!("{:?}", l1.data).to_lowercase());
         lines.push(format!(
-            "  rollup     {} (id {}): {what}, ordered but not executed",
-            rollup.name, rollup.id
+            "  L1         {url}, chain id {}: batches go there, their data as {data}",
+            l1.chain_id
         ));
     }
     let state = layout.dir().display();
@@ -169,6 +212,17 @@ fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
         0 => format!("  faults     none tolerated: {count} nodes are too few, 4 tolerate one"),
         faults => format!("  faults     {faults} of {count} nodes may fail, or lie"),
     });
+    if !view.accounts.is_empty() {
+        lines.push(String::new());
+        lines.push(
+            "  accounts with 10,000 ether each; their keys are public, so send nothing of value here:"
+                .to_owned(),
+        );
+        for account in &view.accounts {
+            lines.push(format!("    {}  {}", account.address, account.key));
+        }
+        lines.push(String::new());
+    }
     lines.push(
         "  keys       dealt by this program, which knew the whole group key: for trials only".to_owned(),
     );

@@ -8,7 +8,8 @@ use baton_types::{
     proof::Proof,
 };
 use eyre::{WrapErr as _, eyre};
-use std::path::PathBuf;
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
 /// Get the proof that a transaction is final.
 #[derive(Debug, clap::Args)]
@@ -36,21 +37,27 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     let file: ProofResult = api.call("baton_proof", Some(TransactionParams { id: args.id })).await?;
     // What cannot even be read must not be kept for later.
     let proof = Proof::try_from(&file).map_err(|error| eyre!("the node sent a malformed proof: {error}"))?;
-    let Some(path) = &args.out else {
-        let compact = serde_json::to_string(&file);
-        let text = if output.json { compact } else { serde_json::to_string_pretty(&file) };
+    let chain = baton_types::hex::encode(&proof.header.chain);
+    let what = format!("transaction {} in block {} of chain {chain}", proof.id, proof.header.height);
+    write_proof(&file, args.out.as_deref(), &what, output)
+}
+
+/// To a file, or to standard output.
+pub fn write_proof(
+    file: &impl Serialize,
+    out: Option<&Path>,
+    what: &str,
+    output: Output,
+) -> eyre::Result<Outcome> {
+    let Some(path) = out else {
+        let compact = serde_json::to_string(file);
+        let text = if output.json { compact } else { serde_json::to_string_pretty(file) };
         write_line(&text.wrap_err("cannot encode the proof")?);
         return Ok(Outcome::Done);
     };
-    let text = serde_json::to_string_pretty(&file).wrap_err("cannot encode the proof")?;
+    let text = serde_json::to_string_pretty(file).wrap_err("cannot encode the proof")?;
     std::fs::write(path, text + "\n").wrap_err_with(|| format!("cannot write {}", path.display()))?;
-    output.object(&file);
-    output.line(format!(
-        "{}: transaction {} in block {} of chain {}",
-        path.display(),
-        proof.id,
-        proof.header.height,
-        baton_types::hex::encode(&proof.header.chain)
-    ));
+    output.object(file);
+    output.line(format!("{}: {what}", path.display()));
     Ok(Outcome::Done)
 }

@@ -53,8 +53,8 @@ const POLL_MIN: Duration = Duration::from_millis(10);
 const POLL_MAX: Duration = Duration::from_millis(250);
 
 fn rung(text: &str) -> Result<Rung, String> {
-    match text.parse()? {
-        Rung::Expired | Rung::Rejected => Err(format!("{text} is an end, not a goal")),
+    match text.parse::<Rung>()? {
+        rung if rung.is_failure() => Err(format!("{text} is an end, not a goal")),
         rung => Ok(rung),
     }
 }
@@ -120,7 +120,7 @@ async fn wait(
     loop {
         let call = api.call::<TransactionView>("baton_transaction", Some(&params));
         match tokio::time::timeout_at(deadline, call).await {
-            Ok(Ok(view)) if view.rung >= wanted => {
+            Ok(Ok(view)) if view.rung >= wanted || view.rung.is_failure() => {
                 output.object(&view);
                 describe(&view).into_iter().for_each(|line| output.line(line));
                 return Ok(outcome(&view));

@@ -3,10 +3,7 @@ use crate::{
     output::{Outcome, Output},
     rpc::Endpoint,
 };
-use baton_types::{
-    api::{TransactionParams, TransactionView},
-    receipt::Rung,
-};
+use baton_types::api::{TransactionParams, TransactionView};
 
 /// How far a transaction has come.
 #[derive(Debug, clap::Args)]
@@ -20,7 +17,7 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "\
-Exit code 1 when it expired, was rejected, or is unknown to the node.
+Exit code 1 when it expired, was rejected, skipped or superseded, or is unknown to the node.
 
 Examples:
   baton tx 0x5f0c…
@@ -37,12 +34,9 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     Ok(outcome(&view))
 }
 
-/// Expired and rejected transactions count as failed.
+/// What expired, was rejected, skipped or superseded counts as failed.
 pub const fn outcome(view: &TransactionView) -> Outcome {
-    match view.rung {
-        Rung::Expired | Rung::Rejected => Outcome::Failed,
-        _ => Outcome::Done,
-    }
+    if view.rung.is_failure() { Outcome::Failed } else { Outcome::Done }
 }
 
 pub fn describe(view: &TransactionView) -> Vec<String> {

@@ -14,6 +14,10 @@
 //! - *Seed.* A block whose parent has a view in its own epoch carries the group's seed signature of
 //!   that view. The signature is unique, so voters that saw the certificate compare bytes, and only
 //!   the others compute a pairing.
+//! - *Results.* A proposer claims what final blocks gave on its own executor; a voter whose executor found
+//!   another result refuses, and one that is behind waits.
+//! - *L1.* A block may move the origin forward and takes forced entries first; only a move needs a voter's view
+//!   of L1, and one that is behind waits (`settlement`).
 //! - *No repetition.* (rollup, id) stands at most once in an ancestry within its validity.
 //!
 //! Invariant: `verify` answers `false` only for what can never become valid; where this node merely
@@ -28,11 +32,14 @@ use crate::{
     epochs::LogRules,
     lottery::{Bodies, Lottery, Shown},
     observer::seed_bytes,
-    shared::Shared,
+    settlement::{L1, Plan},
+    shared::{Selection, Shared},
 };
 use baton_types::{
     Block, Body, Context, Digest, Epoch, EpochInfo, Header, Height, Payload, PrivateKey, Round, Scheme,
+    Segment, View,
     block::{ElectionKind, ParentSeed},
+    forced::L1Part,
     genesis::Timing,
     lottery::{Lottery as State, LotteryPart},
     merkle::{self, EMPTY, Heads},
@@ -40,7 +47,7 @@ use baton_types::{
 use bytes::Bytes;
 use commonware_consensus::{
     Heightable as _,
-    marshal::{Identifier, ancestry::Ancestry},
+    marshal::{Identifier, ancestry::Ancestry, core::DigestFallback},
     simplex::scheme::bls12381_threshold::vrf::Seedable as _,
     types::{Epocher as _, FixedEpocher},
 };
@@ -49,11 +56,11 @@ use commonware_cryptography::{
 };
 use commonware_glue::dkg::reshare::Input;
 use commonware_macros::select;
-use commonware_runtime::telemetry::metrics::CounterFamily;
+use commonware_runtime::telemetry::metrics::{CounterFamily, histogram::Timed};
 use commonware_utils::sync::Mutex;
 use futures::StreamExt as _;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 use verify::Refused;
 
 pub use verify::{Reason, Refusals};
@@ -79,6 +86,8 @@ pub struct Application {
     pub refusals: Refusals,
     /// Under election zk-lottery.
     pub lottery: Option<Play>,
+    /// Where the genesis has a section l1.
+    pub l1: Option<L1>,
 }
 
 /// What an application needs for the zero-knowledge lottery.
@@ -88,9 +97,38 @@ pub struct Play {
     pub bodies: Bodies,
     /// Views that this node let pass as their committer, by reason.
     pub declined: Declined,
+    /// How long a drawn member waited for ancestors of its block.
+    pub fetches: Timed,
 }
 
 pub type Declined = CounterFamily<Reason>;
+
+impl Play {
+    /// The block of member `drawn` for `context`. One that it foresaw may be for another parent, or lack
+    /// ceremony material: then it is asked once more. What comes then is judged, whatever it is.
+    async fn ask(
+        &self,
+        context: &Context,
+        drawn: usize,
+        evidence: &Bytes,
+        payload: Option<&Payload>,
+    ) -> Option<Digested<Block>> {
+        let mut asked_again = false;
+        loop {
+            let (context, evidence) = (context.clone(), evidence.clone());
+            let parent = context.parent;
+            let answer = self.lottery.designate(context, drawn, evidence, payload.cloned())?;
+            let block = self.bodies.subscribe(answer.await.ok()?).await.ok()?;
+            let (header, body) = (block.inner().header(), block.inner().body());
+            let fits =
+                (View::new(header.parent_view), header.parent) == parent && body.payload.as_ref() == payload;
+            if fits || asked_again {
+                return Some(block);
+            }
+            asked_again = true;
+        }
+    }
+}
 
 /// The part of a block that an election adds.
 struct Elected {
@@ -159,7 +197,6 @@ impl Application {
     /// Waits until there is a reason to make a block on `parent`.
     async fn pace<E: Runtime>(&self, rt: &E, parent: &Digested<Block>, urgent: bool) {
         let parent_ms = parent.inner().header().timestamp_ms;
-        let height = parent.height();
         let started = self.shared.now_ms();
         let earliest =
             parent_ms.saturating_add(self.timing.block_interval_min_ms).min(started + self.timing.idle_ms);
@@ -168,7 +205,8 @@ impl Application {
         while !urgent && self.shared.now_ms() < latest {
             // Registered before looking, so that nothing between the two is missed.
             let work = self.shared.work.notified();
-            if self.shared.has_work(&parent.digest(), height) {
+            let forced = self.l1.as_ref().is_some_and(|l1| l1.has_work(parent.inner()));
+            if forced || self.shared.has_work(parent) {
                 return;
             }
             let left = latest.saturating_sub(self.shared.now_ms());
@@ -196,6 +234,35 @@ impl Application {
         self.refusals.get_or_create(&refused.reason()).inc();
     }
 
+    /// The transactions of a block on `parent`, and what it says of L1.
+    fn fill(
+        &self,
+        parent: &Digested<Block>,
+        header: &mut Header,
+    ) -> Option<(Vec<Segment>, Option<Box<L1Part>>)> {
+        let Some(l1) = &self.l1 else {
+            return Some((self.shared.select(parent, BTreeMap::new()).segments, None));
+        };
+        let Some(Plan { origin, mut news, offers }) = l1.plan(parent.inner(), header) else {
+            warn!(
+                height = header.height,
+                "declining to propose: this node sees too little of L1; check its L1 endpoints"
+            );
+            return None;
+        };
+        let Selection { segments, taken } = self.shared.select(parent, offers);
+        news.taken = taken;
+        (header.l1_number, header.l1_hash) = (origin.number, origin.hash);
+        let known = &parent.inner().body().l1.as_ref()?.state;
+        match l1.rules.after(known, parent.inner().header(), header, &news, &segments) {
+            Ok(state) => Some((segments, Some(Box::new(L1Part { news, state })))),
+            Err(unsound) => {
+                error!(height = header.height, %unsound, "declining to propose: own block breaks a rule");
+                None
+            }
+        }
+    }
+
     fn build(
         &self,
         context: Context,
@@ -204,16 +271,8 @@ impl Application {
         payload: Option<Payload>,
         elected: Option<Elected>,
     ) -> Option<Block> {
-        let header = parent.inner().header();
-        let height = header.height + 1;
-        let segments = self.shared.select(&parent.digest(), parent.height());
-        let peaks = parent.inner().history_after()?.peaks;
-        let mut body = Body { segments, heads: Heads::new(), peaks, payload, lottery: None };
-        let author = self.key.public_key();
-        let ids = body.ids();
-        let mut heads = parent.inner().body().heads.clone();
-        merkle::advance_heads(&mut heads, height, body.segment_ids(&ids));
-        body.heads = heads;
+        let before = parent.inner().header();
+        let height = before.height + 1;
         let mut header = Header {
             chain: self.chain,
             epoch: context.round.epoch().get(),
@@ -221,9 +280,9 @@ impl Application {
             parent_view: context.parent.0.get(),
             height,
             parent: parent.digest(),
-            timestamp_ms: self.shared.now_ms().max(header.timestamp_ms),
+            timestamp_ms: self.shared.now_ms().max(before.timestamp_ms),
             committer: context.leader,
-            author,
+            author: self.key.public_key(),
             election: self.election,
             reveal: [0; 32],
             reveal_evidence: EMPTY,
@@ -240,6 +299,14 @@ impl Application {
             payload_root: EMPTY,
             protocol_signal: 0,
         };
+        let (segments, l1) = self.fill(parent, &mut header)?;
+        let results = self.shared.claims(parent.inner(), context.round);
+        let peaks = parent.inner().history_after()?.peaks;
+        let mut body = Body { segments, heads: Heads::new(), peaks, payload, lottery: None, results, l1 };
+        let ids = body.ids();
+        let mut heads = parent.inner().body().heads.clone();
+        merkle::advance_heads(&mut heads, height, body.segment_ids(&ids));
+        body.heads = heads;
         if let (Some(elected), Some(play)) = (elected, &self.lottery) {
             let live = self.shared.live();
             header.reveal = elected.reveal;
@@ -282,16 +349,25 @@ impl Application {
         payload: Option<Payload>,
     ) -> Option<Digested<Block>> {
         let play = self.lottery.as_ref()?;
-        let parent = self.shared.known(&context.parent.1)?;
         let epoch = context.round.epoch();
-        let in_epoch = self.epocher.containing(parent.height().next())?.epoch() == epoch;
-        if !in_epoch || !self.shared.connected(&parent.digest(), parent.height()) {
+        // Its certificate often comes before this node has judged the parent, or even has it.
+        let (view, digest) = context.parent;
+        let parent_round = Round::new(epoch, view);
+        let start = (DigestFallback::FetchByRound { round: parent_round }, digest);
+        let clock = Arc::new(rt.child("ancestry"));
+        let mut ancestry = self.marshal.ancestry(clock, start, play.fetches.clone()).await?;
+        let parent = ancestry.next().await?;
+        if self.epocher.containing(parent.height().next())?.epoch() != epoch {
             return None;
         }
+        self.connect(&parent, &mut ancestry).await?;
         let before = play.lottery.before(parent.inner(), epoch.get())?;
         let drawn = play.lottery.author(&before, &shown.output);
         if play.lottery.member(drawn) != Some(&self.key.public_key()) {
             return None;
+        }
+        if self.parent_seed(&context).await.is_none() {
+            self.shared.seed_seen(parent_round).await;
         }
         let elected = Elected { reveal: shown.opening, evidence: shown.evidence, before };
         self.compose(rt, context, &parent, payload, Some(elected)).await
@@ -313,11 +389,7 @@ impl Application {
             let elected = Elected { reveal: shown.opening, evidence: shown.evidence, before };
             return self.compose(&rt, context, &parent, payload, Some(elected)).await;
         }
-        let answer = play.lottery.designate(context.clone(), drawn, shown.evidence, payload.clone())?;
-        let built = async {
-            let digest = answer.await.ok()?;
-            play.bodies.subscribe(digest).await.ok()
-        };
+        let built = play.ask(&context, drawn, &shown.evidence, payload.as_ref());
         let patience = async {
             self.pace(&rt, &parent, payload.is_some()).await;
             rt.sleep(self.author_timeout()).await;
@@ -329,7 +401,7 @@ impl Application {
         let verdict = match &block {
             None => Err("author_silent"),
             Some(block) if block.inner().body().payload != payload => Err("payload"),
-            Some(block) => self.judge(&context, block, &parent).await,
+            Some(block) => self.judge(&rt, &context, block, &parent).await,
         };
         match (verdict, block) {
             (Ok(()), Some(block)) => {
@@ -353,8 +425,9 @@ impl Application {
     }
 
     /// A voter's checks, by a committer: its own proposal is not verified again.
-    async fn judge(
+    async fn judge<E: Runtime>(
         &self,
+        rt: &E,
         context: &Context,
         block: &Digested<Block>,
         parent: &Digested<Block>,
@@ -363,13 +436,21 @@ impl Application {
             self.refuse(block.inner().header(), &refused);
             return Err("invalid");
         }
-        match self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
-            Some(None) => Ok(()),
-            Some(Some(id)) => {
-                self.refuse(block.inner().header(), &Refused::Repeated(id));
-                Err("invalid")
+        match self.check_ancestry(block, parent) {
+            Some(Ok(())) => {}
+            Some(Err(refused)) => {
+                self.refuse(block.inner().header(), &refused);
+                return Err("invalid");
             }
-            None => Err("parent_unknown"),
+            None => return Err("parent_unknown"),
+        }
+        select! {
+            checked = self.check_sights(rt, block, parent) => checked.map_err(|refused| {
+                self.refuse(block.inner().header(), &refused);
+                "invalid"
+            }),
+            // This node's executor is behind, or its view of L1; whoever commits next may know.
+            _ = rt.sleep(self.author_timeout()) => Err("results_unknown"),
         }
     }
 }
@@ -449,13 +530,17 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
         if self.connect(&parent, &mut ancestry).await.is_none() {
             return abstain().await;
         }
-        match self.shared.repeated(&parent.digest(), parent.height(), block.inner()) {
+        match self.check_ancestry(&block, &parent) {
             None => return abstain().await,
-            Some(Some(id)) => {
-                self.refuse(block.inner().header(), &Refused::Repeated(id));
+            Some(Err(refused)) => {
+                self.refuse(block.inner().header(), &refused);
                 return false;
             }
-            Some(None) => {}
+            Some(Ok(())) => {}
+        }
+        if let Err(refused) = self.check_sights(&rt, &block, &parent).await {
+            self.refuse(block.inner().header(), &refused);
+            return false;
         }
         self.await_time(&rt, block.inner().header()).await;
         self.shared.proposed(&block);

@@ -1,10 +1,15 @@
+use super::secrets::Latest;
+use crate::{aliases::Runtime, votes::Guard};
 use baton_types::{Epoch, PublicKey, Scheme};
 use commonware_cryptography::{
-    bls12381::primitives::variant::MinSig,
+    bls12381::primitives::{group::Share, variant::MinSig},
     certificate::{Provider, Scoped},
 };
 use commonware_glue::dkg::{Registrar, types::SchemeInfo};
-use commonware_utils::sync::Mutex;
+use commonware_utils::{
+    ordered::{Quorum as _, Set},
+    sync::Mutex,
+};
 use std::{collections::BTreeMap, sync::Arc};
 use tracing::{info, warn};
 
@@ -29,39 +34,67 @@ impl Provider for Schemes {
 }
 
 /// Turns the outcome of a ceremony into this node's scheme for an epoch.
-#[derive(Clone)]
-pub struct SchemeRegistrar {
+pub struct SchemeRegistrar<E: Runtime> {
     pub namespace: Arc<[u8]>,
     pub schemes: Schemes,
     pub shared: Arc<crate::shared::Shared>,
+    pub guard: tokio::sync::Mutex<Guard<E>>,
+    pub latest_share: Latest,
 }
 
-impl Registrar for SchemeRegistrar {
+impl<E: Runtime> SchemeRegistrar<E> {
+    /// The share on disk, for a ceremony that this node reads again as one that was not there. Not for
+    /// epochs before its own: the votes in them may be forgotten.
+    fn kept_share(&self, epoch: Epoch, participants: &Set<PublicKey>, me: &PublicKey) -> Option<Share> {
+        let (since, share) = self.latest_share.lock().clone()?;
+        (since <= epoch && participants.key(share.index) == Some(me)).then_some(share)
+    }
+}
+
+impl<E: Runtime> Registrar for SchemeRegistrar<E> {
     type Variant = MinSig;
     type PublicKey = PublicKey;
 
     async fn register(&self, epoch: Epoch, info: SchemeInfo<MinSig, PublicKey>) {
         let namespace = &self.namespace;
-        let voting = matches!(info, SchemeInfo::Signer { .. });
-        let (scheme, holders) = match info {
-            SchemeInfo::Verifier { participants, sharing } => {
-                info!(epoch = epoch.get(), "not a member in this epoch: following");
-                (Scheme::verifier(namespace, participants.clone(), sharing), participants)
-            }
+        let (participants, sharing, me, share) = match info {
+            SchemeInfo::Verifier { participants, sharing } => (participants, sharing, None, None),
             SchemeInfo::Member { participants, sharing, public_key } => {
-                warn!(epoch = epoch.get(), "member without a share in this epoch: following, not voting");
-                let scheme = Scheme::member(namespace, participants.clone(), sharing, &public_key)
-                    .expect("the reshare actor names members only");
-                (scheme, participants)
+                let share = self.kept_share(epoch, &participants, &public_key);
+                (participants, sharing, Some(public_key), share)
             }
             SchemeInfo::Signer { participants, sharing, share } => {
-                info!(epoch = epoch.get(), members = participants.len(), "voting in this epoch");
-                let scheme = Scheme::signer(namespace, participants.clone(), sharing, share)
-                    .expect("the reshare actor checked the share");
-                (scheme, participants)
+                let me = participants.key(share.index).cloned();
+                (participants, sharing, me, Some(share))
             }
         };
-        self.shared.enter_epoch(epoch, holders.iter().cloned().collect(), voting);
+        let silent = match &me {
+            Some(me) => Scheme::member(namespace, participants.clone(), sharing.clone(), me)
+                .expect("the reshare actor names members only"),
+            None => Scheme::verifier(namespace, participants.clone(), sharing.clone()),
+        };
+        // None where the key is dealt in another way than the share.
+        let signer = share.and_then(|share| Scheme::signer(namespace, participants.clone(), sharing, share));
+        let mut guard = self.guard.lock().await;
+        let (scheme, voting) = match signer {
+            Some(signer) if guard.may_vote(epoch, &signer).await => {
+                info!(epoch = epoch.get(), members = participants.len(), "voting in this epoch");
+                (signer, true)
+            }
+            Some(_) => (silent, false),
+            None => {
+                self.shared.silence(None);
+                if me.is_some() {
+                    warn!(epoch = epoch.get(), "member without a share in this epoch: following, not voting");
+                } else {
+                    info!(epoch = epoch.get(), "not a member in this epoch: following");
+                }
+                guard.abstain(epoch, &silent).await;
+                (silent, false)
+            }
+        };
+        drop(guard);
+        self.shared.enter_epoch(epoch, participants.iter().cloned().collect(), voting);
         let mut schemes = self.schemes.0.lock();
         schemes.insert(epoch, Arc::new(scheme));
         while schemes.len() > EPOCHS_KEPT {

@@ -4,8 +4,12 @@
 //! random marker is written both beside the secrets and beside the vote journal. At start both must
 //! be there and equal; a node that lost one of the two forgets its shares, follows without voting,
 //! and gets fresh ones from the next reshare.
+//!
+//! The latest share stays until there is a later one. A node whose blocks were lost reads all ceremonies
+//! again as one that was not there, and would take itself for a member without a share. It votes with the
+//! kept one from the epoch on that it was for, if the key is still dealt that way (`SchemeRegistrar`).
 
-use crate::aliases::Runtime;
+use crate::{aliases::Runtime, broken::OrEnd as _};
 use baton_types::Epoch;
 use commonware_codec::{DecodeExt as _, Encode as _, RangeCfg};
 use commonware_cryptography::{
@@ -15,7 +19,8 @@ use commonware_cryptography::{
 };
 use commonware_glue::dkg::SecretStore;
 use commonware_storage::metadata::{self, Metadata};
-use commonware_utils::sequence::FixedBytes;
+use commonware_utils::{sequence::FixedBytes, sync::Mutex};
+use std::sync::Arc;
 use tracing::error;
 
 type Key = FixedBytes<41>;
@@ -44,9 +49,10 @@ fn key(kind: Kind, epoch: Epoch, dealer: &[u8]) -> Key {
     Key::new(key)
 }
 
-async fn open_store<E: Runtime>(context: E, partition: String) -> Store<E> {
-    let config = metadata::Config { partition, codec_config: (RangeCfg::new(0..=SECRET_BYTES_MAX), ()) };
-    Metadata::init(context, config).await.expect("the secrets on disk are readable")
+async fn open_store<E: Runtime>(context: E, partition: &str) -> Store<E> {
+    let codec_config = (RangeCfg::new(0..=SECRET_BYTES_MAX), ());
+    let config = metadata::Config { partition: partition.to_owned(), codec_config };
+    Metadata::init(context, config).await.read_from(partition)
 }
 
 /// Removes vote journals: a voter without a share does not take votes of its own for its own.
@@ -57,16 +63,29 @@ async fn forget_votes<E: Runtime>(context: &E, prefix: &str, epoch: Epoch) {
     }
 }
 
+/// The latest share, and the epoch it was for.
+pub type Latest = Arc<Mutex<Option<(Epoch, Share)>>>;
+
+fn epoch_of(key: &Key) -> Epoch {
+    let mut epoch = [0; 8];
+    epoch.copy_from_slice(&key.as_ref()[1..9]);
+    Epoch::new(u64::from_be_bytes(epoch))
+}
+
 pub struct Secrets<E: Runtime> {
+    partition: String,
     store: Option<Store<E>>,
+    latest: Latest,
 }
 
 impl<E: Runtime> Secrets<E> {
     /// Opens the store of a node that stands in `epoch`. `first_share` is imported only into a data directory
     /// that never signed.
     pub async fn open(context: E, prefix: &str, first_share: Option<Share>, epoch: Epoch) -> Self {
-        let mut store = open_store(context.child("secrets"), format!("{prefix}-secrets")).await;
-        let votes = open_store(context.child("votes_marker"), format!("{prefix}-orchestrator-marker")).await;
+        let (partition, votes_marker) =
+            (format!("{prefix}-secrets"), format!("{prefix}-orchestrator-marker"));
+        let mut store = open_store(context.child("secrets"), &partition).await;
+        let votes = open_store(context.child("votes_marker"), &votes_marker).await;
         let marker = key(Kind::Marker, Epoch::zero(), &[]);
         let mut fresh = [0u8; 32];
         context.child("marker_rng").fill_bytes(&mut fresh);
@@ -76,11 +95,11 @@ impl<E: Runtime> Secrets<E> {
             // Also after a crash between the two writes below. The vote journal is whole, so a share is safe.
             (None, known) if known.is_none() || first_share.is_some() => {
                 let value = known.cloned().unwrap_or(fresh);
-                drop(votes.put_sync(marker.clone(), value.clone()).await.expect("the disk takes writes"));
+                drop(votes.put_sync(marker.clone(), value.clone()).await.written_to(&votes_marker));
                 if let Some(share) = first_share {
                     store.put(key(Kind::Share, Epoch::zero(), &[]), share.encode().to_vec());
                 }
-                store = store.put_sync(marker, value).await.expect("the disk takes writes");
+                store = store.put_sync(marker, value).await.written_to(&partition);
             }
             (ours, theirs) => {
                 error!(
@@ -89,15 +108,30 @@ impl<E: Runtime> Secrets<E> {
                     "secrets and vote journal do not belong together: forgetting the shares; this node \
                      follows without voting until a reshare gives it a fresh one"
                 );
-                drop(votes.put_sync(marker.clone(), fresh.clone()).await.expect("the disk takes writes"));
+                drop(votes.put_sync(marker.clone(), fresh.clone()).await.written_to(&votes_marker));
                 store.clear();
-                store = store.put_sync(marker, fresh).await.expect("the disk takes writes");
+                store = store.put_sync(marker, fresh).await.written_to(&partition);
             }
         }
-        if !store.keys().any(|key| key.as_ref()[0] == Kind::Share as u8) {
-            forget_votes(&context, prefix, epoch).await;
+        let mut secrets = Self { partition, store: Some(store), latest: Latest::default() };
+        match secrets.latest_epoch() {
+            None => forget_votes(&context, prefix, epoch).await,
+            Some(epoch) => {
+                let share = secrets.get_share(epoch).await;
+                *secrets.latest.lock() = share.map(|share| (epoch, share));
+            }
         }
-        Self { store: Some(store) }
+        secrets
+    }
+
+    /// The latest share, also of those that are still to come.
+    pub fn latest(&self) -> Latest {
+        self.latest.clone()
+    }
+
+    fn latest_epoch(&self) -> Option<Epoch> {
+        let keys = self.store.as_ref()?.keys();
+        keys.filter(|key| key.as_ref()[0] == Kind::Share as u8).map(epoch_of).max()
     }
 
     /// Whether `share` is the one held for epoch 0.
@@ -107,7 +141,7 @@ impl<E: Runtime> Secrets<E> {
 
     async fn put(&mut self, key: Key, value: Vec<u8>) {
         let store = self.store.take().expect("a write that fails stops the process");
-        self.store = Some(store.put_sync(key, value).await.expect("secrets can be written"));
+        self.store = Some(store.put_sync(key, value).await.written_to(&self.partition));
     }
 
     fn get<T: commonware_codec::Read<Cfg = ()>>(&self, key: &Key) -> Option<T> {
@@ -120,6 +154,10 @@ impl<E: Runtime> Secrets<E> {
 impl<E: Runtime> SecretStore for Secrets<E> {
     async fn put_share(&mut self, epoch: Epoch, share: Share) {
         self.put(key(Kind::Share, epoch, &[]), share.encode().to_vec()).await;
+        let mut latest = self.latest.lock();
+        if latest.as_ref().is_none_or(|(known, _)| *known <= epoch) {
+            *latest = Some((epoch, share));
+        }
     }
 
     async fn get_share(&mut self, epoch: Epoch) -> Option<Share> {
@@ -143,13 +181,12 @@ impl<E: Runtime> SecretStore for Secrets<E> {
     }
 
     async fn prune(&mut self, min: Epoch) {
+        let latest = self.latest_epoch().map(|epoch| self::key(Kind::Share, epoch, &[]));
         let mut store = self.store.take().expect("a write that fails stops the process");
         store.retain(|key, _| {
-            let mut epoch = [0; 8];
-            epoch.copy_from_slice(&key.as_ref()[1..9]);
-            key.as_ref()[0] == Kind::Marker as u8 || u64::from_be_bytes(epoch) >= min.get()
+            key.as_ref()[0] == Kind::Marker as u8 || epoch_of(key) >= min || Some(key) == latest.as_ref()
         });
-        self.store = Some(store.sync().await.expect("secrets can be written"));
+        self.store = Some(store.sync().await.written_to(&self.partition));
     }
 }
 

@@ -1,6 +1,7 @@
 use super::{Request, index::Index};
 use crate::{
     aliases::{Marshal, Runtime},
+    broken::{Broken, OrEnd as _},
     shared::Shared,
 };
 use baton_types::{Block, Digest, Height, merkle};
@@ -24,6 +25,9 @@ type History<E> = mmr::full::Mmr<E, Digest, Sequential>;
 /// Finalized blocks delivered by marshal and not yet taken. Marshal itself waits for
 /// acknowledgements, so this is never full.
 const DELIVERED_MAX: usize = 1_024;
+/// Blocks of the epoch that are read again at start to count what members did; in a longer epoch the counts
+/// begin later.
+const COUNTED_AGAIN_MAX: u64 = 4_096;
 /// How often history and index are made durable.
 const SYNC: Duration = Duration::from_secs(5);
 
@@ -87,6 +91,8 @@ pub struct Actor<E: Runtime> {
     keep: Option<Keep>,
     /// The lowest height of which there is everything: block, history, index.
     lowest: u64,
+    /// Prefix of the partitions of the blocks.
+    blocks: String,
     /// Prefix of the vote journals' partitions, one per epoch.
     votes: String,
     epoch: u64,
@@ -118,14 +124,13 @@ impl<E: Runtime> Actor<E> {
         };
         let history =
             History::init(context.child("history"), &merkle::hasher(), history_config.clone()).await;
-        let merged_blocks_max = keep.map_or(u64::MAX, |keep| keep.blocks / 2);
-        let index = Index::open(context.child("index"), format!("{prefix}-index"), merged_blocks_max).await;
         let history = match history {
             // A restart of the history at a floor was cut short; it is made again.
             Err(Error::MissingNode(_)) if lowest != Some(0) => None,
-            history => Some(history.expect("the history is readable")),
+            history => Some(history.read_from(&history_config.journal_partition)),
         };
-        let votes = format!("{prefix}-orchestrator_consensus_");
+        let merged_blocks_max = keep.map_or(u64::MAX, |keep| keep.blocks / 2);
+        let index = Index::open(context.child("index"), format!("{prefix}-index"), merged_blocks_max).await;
         let mut actor = Self {
             context,
             shared,
@@ -135,7 +140,8 @@ impl<E: Runtime> Actor<E> {
             index,
             keep,
             lowest: lowest.unwrap_or(0),
-            votes,
+            blocks: format!("{prefix}-blocks"),
+            votes: format!("{prefix}-orchestrator_consensus_"),
             epoch: 0,
         };
         if lowest.is_some() {
@@ -153,7 +159,9 @@ impl<E: Runtime> Actor<E> {
         }
         let window = self.shared.rules.validity_blocks_max();
         let leaves = *self.history_ref().leaves();
-        let from = leaves.min(self.index.next_height()).min(tip.saturating_sub(window)).max(self.lowest);
+        let counted = self.shared.epoch_start(tip).max(tip.saturating_sub(COUNTED_AGAIN_MAX));
+        let derived = leaves.min(self.index.next_height());
+        let from = derived.min(tip.saturating_sub(window)).min(counted).max(self.lowest);
         if tip > from + window {
             info!(from, tip, "catching up history and index from the archive");
         }
@@ -161,6 +169,9 @@ impl<E: Runtime> Actor<E> {
             let block = self.archived(height).await;
             if height > 0 && height + window >= tip {
                 self.shared.restore(&block);
+            }
+            if height > 0 && height >= counted {
+                self.shared.recount(&block);
             }
             self.record(&block).await;
         }
@@ -184,7 +195,10 @@ impl<E: Runtime> Actor<E> {
 
     async fn archived(&self, height: u64) -> Digested<Block> {
         let block = self.marshal.get_block(Identifier::Height(Height::new(height))).await;
-        block.expect("marshal has every block from the lowest to the one it processed last")
+        block.unwrap_or_else(|| {
+            let cause = format!("block {height} is missing, and later ones are there");
+            Broken::reading(&self.blocks, cause).end()
+        })
     }
 
     fn history_ref(&self) -> &History<E> {
@@ -224,13 +238,15 @@ impl<E: Runtime> Actor<E> {
             pinned_nodes: Some(first.inner().body().peaks.clone()),
         };
         let history = History::init_sync(self.context.child("history"), config).await;
-        self.history = Some(history.expect("the disk takes writes"));
+        self.history = Some(history.written_to(&self.history_config.journal_partition));
     }
 
     /// Removes whole sections below the window of a node that has one.
     async fn prune(&mut self, tip: u64) {
         let Some(Keep { blocks, section }) = self.keep else { return };
-        let below = (tip + 1).saturating_sub(blocks) / section * section.get();
+        // An executor that is behind, or has not yet on disk what it found, gets its blocks first.
+        let unneeded = (tip + 1).saturating_sub(blocks).min(self.shared.needs_from());
+        let below = unneeded / section * section.get();
         if below <= self.lowest {
             return;
         }
@@ -238,7 +254,7 @@ impl<E: Runtime> Actor<E> {
         self.index.prune(below).await;
         let history = self.history.take().expect("a write that fails stops the process");
         let history = history.prune(mmr::Location::new(below)).await;
-        self.history = Some(history.expect("the disk takes writes"));
+        self.history = Some(history.written_to(&self.history_config.journal_partition));
         self.lowest = below;
         self.shared.pruned(below);
         self.marshal.prune(Height::new(below));
@@ -264,7 +280,8 @@ impl<E: Runtime> Actor<E> {
             // Asked for by the clock, because under load there is always something else to do.
             if self.context.current() >= due {
                 if let Some(history) = self.history.take() {
-                    self.history = Some(history.sync().await.expect("the disk takes writes"));
+                    let synced = history.sync().await;
+                    self.history = Some(synced.written_to(&self.history_config.journal_partition));
                 }
                 due = self.context.current() + SYNC;
             }

@@ -17,7 +17,7 @@
 //!
 //! Deliberately absent: deletion of single entries, and a merge of runs beyond 256 MB.
 
-use crate::aliases::Runtime;
+use crate::{aliases::Runtime, broken::OrEnd as _};
 use baton_types::TxId;
 use commonware_runtime::{Blob as _, ReadOptions, WriteOptions};
 use tracing::debug;
@@ -49,6 +49,7 @@ pub struct Index<E: Runtime> {
 }
 
 struct Run<E: Runtime> {
+    partition: String,
     name: Name,
     blob: E::Blob,
     entries: u64,
@@ -111,7 +112,7 @@ impl<E: Runtime> Run<E> {
             .blob
             .read_at(from * ENTRY, count * ENTRY_BYTES, ReadOptions::default())
             .await
-            .expect("the index is readable");
+            .read_from(&self.partition);
         decode(bytes.coalesce().as_ref())
     }
 
@@ -215,15 +216,15 @@ impl<E: Runtime> Index<E> {
     }
 
     async fn open_run(context: &E, partition: &str, name: Name) -> Option<Run<E>> {
-        let (blob, size) = context.open(partition, &name.encode()).await.expect("the index is readable");
+        let (blob, size) = context.open(partition, &name.encode()).await.read_from(partition);
         let entries = size.checked_sub(ENTRY)? / ENTRY;
-        let run = Run { name, blob, entries: entries + 1 };
+        let run = Run { partition: partition.to_owned(), name, blob, entries: entries + 1 };
         let footer = run.read(entries, 1).await;
         (footer == [(MAGIC, entries)]).then_some(Run { entries, ..run })
     }
 
     async fn remove(context: &E, partition: &str, name: &[u8]) {
-        context.remove(partition, Some(name)).await.expect("the disk takes writes");
+        context.remove(partition, Some(name)).await.written_to(partition);
     }
 
     /// The first height that is not indexed.
@@ -312,6 +313,7 @@ impl<E: Runtime> Index<E> {
 }
 
 struct Writer<E: Runtime> {
+    partition: String,
     name: Name,
     blob: E::Blob,
     entries: u64,
@@ -319,11 +321,11 @@ struct Writer<E: Runtime> {
 
 impl<E: Runtime> Writer<E> {
     async fn create(context: &E, partition: &str, name: Name) -> Self {
-        let (blob, size) = context.open(partition, &name.encode()).await.expect("the disk takes writes");
+        let (blob, size) = context.open(partition, &name.encode()).await.written_to(partition);
         if size > 0 {
-            blob.resize(0).await.expect("the disk takes writes");
+            blob.resize(0).await.written_to(partition);
         }
-        Self { name, blob, entries: 0 }
+        Self { partition: partition.to_owned(), name, blob, entries: 0 }
     }
 
     async fn write(&mut self, entries: &[Entry]) {
@@ -333,18 +335,18 @@ impl<E: Runtime> Writer<E> {
         self.blob
             .write_at(self.entries * ENTRY, encode(entries), WriteOptions::default())
             .await
-            .expect("the disk takes writes");
+            .written_to(&self.partition);
         self.entries += entries.len() as u64;
     }
 
     async fn finish(self) -> Run<E> {
-        self.blob.sync().await.expect("the disk takes writes");
+        self.blob.sync().await.written_to(&self.partition);
         let footer = encode(&[(MAGIC, self.entries)]);
         self.blob
             .write_at(self.entries * ENTRY, footer, WriteOptions::SYNC)
             .await
-            .expect("the disk takes writes");
-        Run { name: self.name, blob: self.blob, entries: self.entries }
+            .written_to(&self.partition);
+        Run { partition: self.partition, name: self.name, blob: self.blob, entries: self.entries }
     }
 }
 

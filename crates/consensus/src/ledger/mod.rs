@@ -22,6 +22,7 @@ pub use actor::{Actor, Config, Keep, deliveries};
 use crate::{
     aliases::Marshal,
     client::{BlockFound, BlockId, Place, TransactionStatus},
+    evm::Outcome,
     shared::{Shared, Standing},
 };
 use baton_types::{
@@ -79,7 +80,26 @@ impl Mailbox {
         };
         let (block, place) = self.locate(id).await?;
         debug_assert_eq!(block.digest(), place.block);
-        Ok(TransactionStatus { rung: Rung::Finalized, place: Some(place), times_ms, reason: None })
+        let outcome = match self.shared.executions().get(&place.rollup) {
+            Some(execution) => execution.outcome(place.height, &id).await,
+            None => None,
+        };
+        let rung = outcome.map_or(Rung::Finalized, Outcome::rung);
+        let reason = outcome.and_then(Outcome::reason);
+        Ok(TransactionStatus { rung, place: Some(place), times_ms, reason })
+    }
+
+    /// The height of the final block that has a transaction.
+    pub async fn ordered_at(&self, id: TxId) -> Result<Option<u64>, Refusal> {
+        // What was final lately is known without a look at the block.
+        if let Standing::Finalized { height, .. } = self.shared.standing(&id) {
+            return Ok(Some(height));
+        }
+        match self.locate(id).await {
+            Ok((_, place)) => Ok(Some(place.height)),
+            Err(refusal) if refusal.reason == Reason::NotFound => Ok(None),
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// The finalized block that has a transaction, and where.
@@ -169,19 +189,7 @@ impl Mailbox {
         let (block, place) = self.locate(id).await?;
         let (position, path) = path(block.inner(), &place);
         let header = block.inner().header().clone();
-        let (certified, certificate) = self.next_certified(block).await?;
-        let history = if certified.digest() == place.block {
-            None
-        } else {
-            let certified = certified.inner().header().clone();
-            let (reply, proof) = oneshot::channel();
-            let request = Request::History { height: header.height, leaves: certified.height, reply };
-            self.sender.send(request).await.map_err(stopped)?;
-            let proof = proof.await.map_err(stopped)?.ok_or_else(|| {
-                Refusal::new(Reason::NotReady, "this node is still indexing that block").retry_after(500)
-            })?;
-            Some(HistoryProof { certified, proof })
-        };
+        let (history, certificate) = self.finality(block).await?;
         Ok(Proof {
             rollup: place.rollup,
             id,
@@ -192,6 +200,27 @@ impl Mailbox {
             history,
             certificate,
         })
+    }
+
+    /// What proves that a finalized block is final: a certificate, and where that is a later block's, the
+    /// way to it.
+    pub async fn finality(
+        &self,
+        block: Digested<Block>,
+    ) -> Result<(Option<HistoryProof>, Finalization), Refusal> {
+        let (digest, height) = (block.digest(), block.inner().header().height);
+        let (certified, certificate) = self.next_certified(block).await?;
+        if certified.digest() == digest {
+            return Ok((None, certificate));
+        }
+        let certified = certified.inner().header().clone();
+        let (reply, proof) = oneshot::channel();
+        let request = Request::History { height, leaves: certified.height, reply };
+        self.sender.send(request).await.map_err(stopped)?;
+        let proof = proof.await.map_err(stopped)?.ok_or_else(|| {
+            Refusal::new(Reason::NotReady, "this node is still indexing that block").retry_after(500)
+        })?;
+        Ok((Some(HistoryProof { certified, proof }), certificate))
     }
 
     async fn next_certified(

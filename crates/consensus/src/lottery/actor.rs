@@ -4,15 +4,10 @@ use super::{
     wire::{Message, Order},
 };
 use crate::{aliases::Runtime, application::Application};
-use baton_types::{
-    Block, Context, Digest, Payload, PublicKey, Round, Signature, View, domain,
-    lottery::{Commitment, Held, held_message},
-    quorum,
-};
-use baton_vrf::{EpochProof, EpochSecrets};
+use baton_types::{Block, Context, Digest, Payload, PublicKey, Round, View, quorum};
 use bytes::Bytes;
 use commonware_codec::{DecodeExt as _, Encode as _};
-use commonware_cryptography::{Digested, Signer as _, Verifier as _};
+use commonware_cryptography::Digested;
 use commonware_macros::select;
 use commonware_p2p::{Receiver, Recipients, Sender};
 use commonware_runtime::{
@@ -24,16 +19,17 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::sync::{mpsc, oneshot};
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 /// Views ahead of this node's for which messages are kept.
 const VIEWS_AHEAD: u64 = 16;
 /// A body that fewer than 2f peers have by then is sent by the committer.
 const RELAY_AFTER: Duration = Duration::from_millis(100);
-/// A proof that is not on chain, or not with everybody, is offered again after this long, then twice that,
-/// up to 32 times.
-const OFFER_AGAIN: Duration = Duration::from_secs(2);
-const TICK: Duration = Duration::from_millis(500);
+/// With nothing to watch the actor looks again after so long.
+const IDLE: Duration = Duration::from_secs(1);
+/// Blocks that one view's committer may have of the drawn member: one foreseen, one with another parent, one with
+/// ceremony material, and one more.
+const BUILDS_MAX: u32 = 4;
 
 pub struct Config {
     pub lottery: Lottery,
@@ -46,10 +42,7 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
     lottery: Lottery,
     application: Application,
     bodies: Bodies,
-    /// Reveals, designations and answers, which views wait for.
-    fast: S,
-    /// Proofs.
-    bulk: S,
+    sender: S,
     /// The view this node is in.
     entered: Round,
     /// The last notarized block.
@@ -57,10 +50,11 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
     revealed: BTreeSet<Round>,
     reveals: BTreeMap<Round, Shown>,
     work: Option<Work>,
+    /// Designations for views that this node is not in yet: one for each of those whose messages are kept.
+    asked: BTreeMap<Round, Asked>,
     designations: BTreeMap<Round, Designation>,
     built: BTreeMap<(Round, PublicKey), Digest>,
     watches: BTreeMap<Round, Watch>,
-    mine: Option<Mine>,
     counters: Counters,
 }
 
@@ -69,7 +63,16 @@ struct Work {
     context: Context,
     payload: bool,
     digest: Option<Digest>,
+    /// Blocks begun for this view so far.
+    builds: u32,
     task: Handle<()>,
+}
+
+/// What a committer wants of this node.
+struct Asked {
+    context: Context,
+    shown: Shown,
+    payload: Option<Payload>,
 }
 
 /// A block that this node waits for as the committer.
@@ -85,48 +88,38 @@ struct Watch {
     deadline: SystemTime,
 }
 
-/// This node's commitment for the next epoch on its way to the chain.
-struct Mine {
-    epoch: u64,
-    beacon: Digest,
-    proof: Option<(Commitment, Bytes)>,
-    holders: BTreeMap<u8, Signature>,
-    offered: SystemTime,
-    offers: u32,
-    /// Whether the chain still lacked it lately.
-    wanted: bool,
-}
-
 struct Counters {
     bad_messages: Counter,
     designations: Counter,
     built: Counter,
+    builds_refused: Counter,
     relays: Counter,
 }
 
 impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
-    pub fn new(context: E, config: Config, fast: S, bulk: S) -> Self {
+    pub fn new(context: E, config: Config, sender: S) -> Self {
         let counters = Counters {
             bad_messages: context.counter("bad_messages", "messages that did not decode or did not hold"),
             designations: context.counter("designations", "blocks asked of drawn members"),
             built: context.counter("built", "blocks built as the drawn member of another's view"),
+            builds_refused: context
+                .counter("builds_refused", "designations beyond the blocks that a view may have"),
             relays: context.counter("relays", "bodies sent for authors that too few had them from"),
         };
         Self {
             lottery: config.lottery,
             application: config.application,
             bodies: config.bodies,
-            fast,
-            bulk,
+            sender,
             entered: Round::zero(),
             tip: None,
             revealed: BTreeSet::new(),
             reveals: BTreeMap::new(),
             work: None,
+            asked: BTreeMap::new(),
             designations: BTreeMap::new(),
             built: BTreeMap::new(),
             watches: BTreeMap::new(),
-            mine: None,
             counters,
             context,
         }
@@ -135,40 +128,28 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     pub fn start<R: Receiver<PublicKey = PublicKey>>(
         mut self,
         orders: mpsc::Receiver<Order>,
-        fast: R,
-        bulk: R,
+        receiver: R,
     ) -> Handle<()> {
         let context = self.context.child("actor");
-        context.spawn(move |_| async move { self.run(orders, fast, bulk).await })
+        context.spawn(move |_| async move { self.run(orders, receiver).await })
     }
 
     async fn run<R: Receiver<PublicKey = PublicKey>>(
         &mut self,
         mut orders: mpsc::Receiver<Order>,
-        mut fast: R,
-        mut bulk: R,
+        mut receiver: R,
     ) {
-        let mut tick = self.context.current() + TICK;
         loop {
             let now = self.context.current();
-            if now >= tick {
-                self.offer(now);
-                tick = now + TICK;
-            }
             self.relay(now);
-            let due =
-                self.watches.values().map(|watch| watch.deadline).min().map_or(tick, |due| due.min(tick));
-            let wake = self.context.sleep_until(due);
+            let due = self.watches.values().map(|watch| watch.deadline).min();
+            let wake = self.context.sleep_until(due.unwrap_or(now + IDLE));
             select! {
                 order = orders.recv() => {
                     let Some(order) = order else { return };
                     self.obey(order);
                 },
-                message = fast.recv() => {
-                    let Ok((peer, message)) = message else { return };
-                    self.hear(peer, message);
-                },
-                message = bulk.recv() => {
+                message = receiver.recv() => {
                     let Ok((peer, message)) = message else { return };
                     self.hear(peer, message);
                 },
@@ -178,13 +159,8 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     }
 
     fn send(&mut self, to: Recipients<PublicKey>, message: &Message) {
-        let bulky = matches!(message, Message::Proof { .. } | Message::Holds { .. } | Message::Held { .. });
-        // Where a message is lost its view fails, and proofs are offered again.
-        let _ = if bulky {
-            self.bulk.send(to, message.encode(), false)
-        } else {
-            self.fast.send(to, message.encode(), true)
-        };
+        // Where a message is lost its view fails.
+        let _ = self.sender.send(to, message.encode(), true);
     }
 
     fn obey(&mut self, order: Order) {
@@ -200,8 +176,6 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             Order::Have { committer, round, digest } => {
                 self.send(Recipients::One(committer), &Message::Have { round, digest });
             }
-            Order::Prepare { epoch, beacon } => self.prepare(epoch, beacon),
-            Order::Proved { epoch, commitment, proof } => self.proved(epoch, commitment, proof),
             Order::BuiltHere { context, digest } => self.built_here(&context, digest),
         }
     }
@@ -224,11 +198,8 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 }
                 true
             }
-            Ok(Message::Proof { epoch, proof }) => self.take_proof(&peer, epoch, &proof),
-            Ok(Message::Holds { epoch, commitment, signature }) => {
-                self.holds(&peer, epoch, &commitment, signature)
-            }
-            Ok(Message::Held { epoch, held }) => self.take_held(epoch, held),
+            // Proofs have a channel of their own.
+            Ok(_) => false,
             Err(error) => {
                 debug!(%peer, %error, "undecodable lottery message");
                 false
@@ -250,6 +221,12 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         then.epoch() == now.epoch().next() && then.view().get() <= VIEWS_AHEAD
     }
 
+    /// Whether this node is in the view of `round`, as far as it knows: nothing tells it of an epoch's first.
+    fn present(&self, round: Round) -> bool {
+        let (now, first) = (self.entered, round.view().get() == 1);
+        round == now || (first && (now.epoch() < round.epoch() || now.view().is_zero()))
+    }
+
     fn passed(&mut self, round: Round, digest: Option<Digest>) {
         let next = Round::new(round.epoch(), round.view().next());
         if let Some(digest) = digest
@@ -268,10 +245,14 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         self.built.retain(|(round, _), _| *round >= keep);
         self.watches.retain(|round, _| *round >= keep);
         self.revealed.retain(|round| *round >= keep);
+        self.asked.retain(|round, _| *round >= next);
         for round in [next, Round::new(next.epoch(), next.view().next())] {
             self.reveal(round);
         }
-        self.foresee();
+        match self.asked.remove(&next) {
+            Some(Asked { context, shown, payload }) => self.author(context, shown, payload),
+            None => self.foresee(),
+        }
     }
 
     /// Shows what this node draws with, where `round` is its turn.
@@ -320,14 +301,21 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             return context.leader == *peer;
         }
         let Some(shown) = self.lottery.shown(peer, context.round, evidence) else { return false };
-        self.reveals.entry(context.round).or_insert_with(|| shown.clone());
-        self.author(context, shown, payload);
+        let round = context.round;
+        self.reveals.entry(round).or_insert_with(|| shown.clone());
+        if round <= self.entered || self.present(round) {
+            self.author(context, shown, payload);
+        } else {
+            // Begun now, it would stand before the blocks of the views until then.
+            self.asked.insert(round, Asked { context, shown, payload });
+        }
         true
     }
 
     /// Builds the block for `context`, unless it is built or on its way. Whether this node is the one drawn
     /// depends on the parent's state, and is decided there.
     fn author(&mut self, context: Context, shown: Shown, payload: Option<Payload>) {
+        let mut builds = 1;
         if let Some(work) = &self.work {
             if work.context == context && work.payload == payload.is_some() {
                 if let Some(digest) = work.digest {
@@ -336,6 +324,14 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 return;
             }
             if work.context.round > context.round {
+                return;
+            }
+            if work.context.round == context.round {
+                builds = work.builds + 1;
+            }
+            // Each is signed and sent to everybody: a committer must not have them at will.
+            if builds > BUILDS_MAX {
+                self.counters.builds_refused.inc();
                 return;
             }
             work.task.abort();
@@ -350,7 +346,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 lottery.order(Order::BuiltHere { context: wanted, digest });
             }
         });
-        self.work = Some(Work { context, payload: has_payload, digest: None, task });
+        self.work = Some(Work { context, payload: has_payload, digest: None, builds, task });
     }
 
     fn built_here(&mut self, context: &Context, digest: Digest) {
@@ -378,10 +374,10 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         let round = context.round;
         self.revealed.insert(round);
         if payload.is_none()
-            && let Some(digest) = self.built.get(&(round, author.clone()))
+            && let Some(digest) = self.built.remove(&(round, author.clone()))
         {
             // It may be for another parent; the application then asks again.
-            let _ = reply.send(*digest);
+            let _ = reply.send(digest);
             return;
         }
         let message = Message::Designate { context, evidence, payload };
@@ -397,6 +393,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             && let Some(designation) = self.designations.remove(&round)
         {
             let _ = designation.reply.send(digest);
+            return;
         }
         self.built.insert((round, peer), digest);
     }
@@ -415,146 +412,5 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 self.bodies.broadcast(watch.block);
             }
         }
-    }
-
-    // ---- Commitments for the next epoch ----
-
-    fn prepare(&mut self, epoch: u64, beacon: Digest) {
-        if let Some(mine) = self.mine.as_mut().filter(|mine| mine.epoch == epoch && mine.beacon == beacon) {
-            mine.wanted = true;
-            return;
-        }
-        let offered = SystemTime::UNIX_EPOCH;
-        self.mine = Some(Mine {
-            epoch,
-            beacon,
-            proof: None,
-            holders: BTreeMap::new(),
-            offered,
-            offers: 0,
-            wanted: true,
-        });
-        let (lottery, context) = (self.lottery.clone(), self.lottery.context(epoch, &beacon));
-        // Hundreds of milliseconds of one core.
-        self.context.child("prover").shared(true).spawn(move |mut rt| async move {
-            let secrets: std::sync::Arc<EpochSecrets> = lottery.secrets(context);
-            match secrets.prove(&mut rt) {
-                Ok(proof) => {
-                    let root = commonware_cryptography::sha256::Digest(secrets.root());
-                    let hash = commonware_cryptography::sha256::Digest(proof.hash());
-                    let commitment = Commitment { root, proof: hash };
-                    lottery.order(Order::Proved { epoch, commitment, proof: proof.to_bytes().into() });
-                }
-                Err(error) => {
-                    warn!(epoch, %error, "no commitment for the next epoch: its views are proven one by one")
-                }
-            }
-        });
-    }
-
-    fn proved(&mut self, epoch: u64, commitment: Commitment, proof: Bytes) {
-        let me = self.lottery.index();
-        let signature = self.sign(epoch, me, &commitment);
-        let Some(mine) = self.mine.as_mut().filter(|mine| mine.epoch == epoch) else { return };
-        mine.proof = Some((commitment, proof.clone()));
-        mine.holders.insert(me, signature);
-        self.lottery.keep_proof(epoch, me, proof);
-        self.count_holders();
-        self.offer(self.context.current());
-    }
-
-    fn sign(&self, epoch: u64, member: u8, commitment: &Commitment) -> Signature {
-        let message = held_message(epoch, member, commitment);
-        self.application.key.sign(&domain::held(&self.lottery.rules().chain), &message)
-    }
-
-    /// Offers this node's proof to the others, as long as the chain lacks it.
-    fn offer(&mut self, now: SystemTime) {
-        let all = self.lottery.rules().members.len();
-        let Some(mine) = &mut self.mine else { return };
-        let Some((_, proof)) = mine.proof.clone() else { return };
-        let pause = OFFER_AGAIN * (1 << mine.offers.min(5));
-        if (!mine.wanted && mine.holders.len() == all) || now < mine.offered + pause {
-            return;
-        }
-        (mine.offered, mine.wanted) = (now, false);
-        mine.offers += 1;
-        let epoch = mine.epoch;
-        self.send(Recipients::All, &Message::Proof { epoch, proof });
-        self.count_holders();
-    }
-
-    fn take_proof(&mut self, peer: &PublicKey, epoch: u64, proof: &Bytes) -> bool {
-        // Its context is known once this node prepares the same epoch.
-        let Some(mine) = self.mine.as_ref().filter(|mine| mine.epoch == epoch) else { return true };
-        let context = self.lottery.context(epoch, &mine.beacon);
-        let Some((member, key)) = self.lottery.key_of(peer) else { return false };
-        let checked = EpochProof::from_bytes(proof).map_err(baton_vrf::Refused::from);
-        match checked.and_then(|proof| proof.verify(&key, &context, self.lottery.rounds())) {
-            Ok(found) if !self.lottery.agrees(epoch, member, &found.root) => {
-                warn!(%peer, epoch, "a member's proof is for another root than the one in force");
-                false
-            }
-            Ok(found) => {
-                let commitment = Commitment {
-                    root: commonware_cryptography::sha256::Digest(found.root),
-                    proof: commonware_cryptography::sha256::Digest(found.proof_hash),
-                };
-                self.lottery.keep_proof(epoch, member, proof.clone());
-                let signature = self.sign(epoch, member, &commitment);
-                let message = Message::Holds { epoch, commitment, signature };
-                self.send(Recipients::One(peer.clone()), &message);
-                true
-            }
-            Err(error) => {
-                warn!(%peer, epoch, %error, "a member's proof for the next epoch does not hold");
-                false
-            }
-        }
-    }
-
-    fn holds(&mut self, peer: &PublicKey, epoch: u64, commitment: &Commitment, signature: Signature) -> bool {
-        let me = self.lottery.index();
-        let Some((holder, _)) = self.lottery.key_of(peer) else { return false };
-        let domain = domain::held(&self.lottery.rules().chain);
-        if !peer.verify(&domain, &held_message(epoch, me, commitment), &signature) {
-            return false;
-        }
-        if let Some(mine) = self.mine.as_mut().filter(|mine| mine.epoch == epoch)
-            && mine.proof.as_ref().is_some_and(|(own, _)| own == commitment)
-        {
-            mine.holders.insert(holder, signature);
-            self.count_holders();
-        }
-        true
-    }
-
-    /// Tells everybody once enough members hold this node's proof.
-    fn count_holders(&mut self) {
-        let n = u32::try_from(self.lottery.rules().members.len()).expect("clusters are small");
-        let Some(mine) = &self.mine else { return };
-        let Some((commitment, _)) = &mine.proof else { return };
-        let needed = quorum(n) as usize;
-        if mine.holders.len() < needed {
-            return;
-        }
-        let holders =
-            mine.holders.iter().take(needed).map(|(holder, signature)| (*holder, signature.clone()));
-        let held = Held { member: self.lottery.index(), commitment: *commitment, holders: holders.collect() };
-        let epoch = mine.epoch;
-        info!(epoch, "enough members hold this node's commitment");
-        self.lottery.keep_held(epoch, held.clone());
-        self.send(Recipients::All, &Message::Held { epoch, held });
-    }
-
-    fn take_held(&mut self, epoch: u64, held: Held) -> bool {
-        if self.mine.as_ref().is_none_or(|mine| mine.epoch != epoch) {
-            return true;
-        }
-        if self.lottery.rules().check_holders(epoch, &held).is_err() {
-            return false;
-        }
-        self.lottery.keep_held(epoch, held);
-        true
     }
 }

@@ -17,7 +17,10 @@
 //! | who commits, beacons, commitments in force, bench, suspension | `baton_types::lottery`, in every block |
 //! | reveal leads to the commitment in force; a proof of the view by itself only where there is none for the turn | [`Lottery::check`] |
 //! | the author is the first drawn that is neither benched nor suspended | [`Lottery::author`] |
-//! | a commitment is put on chain with the word of 2f+1 members that hold its proof | the actor |
+//! | a commitment is put on chain with the word of 2f+1 members that hold its proof on disk | `keeper` |
+//! | proofs are kept for three epochs and handed to whoever lacks one | `keeper`, `store` |
+//! | a designation is acted on in its own view, so that no committer disturbs the views of others | `actor` |
+//! | a block that was foreseen for another parent is asked for once more | the application |
 //! | a committer that gets no valid block in time declines, which ends the view | the application |
 //!
 //! Neither value nor author is the committer's choice. It can decline a block that it has seen, which is
@@ -26,39 +29,51 @@
 
 mod actor;
 mod buffer;
+mod coming;
+mod judge;
+mod keeper;
+pub mod offline;
+mod store;
 mod wire;
 
 pub(crate) use actor::{Actor, Config as ActorConfig};
 pub(crate) use buffer::Bodies;
+pub use judge::{Elected, commitment_view, election_view};
+pub(crate) use keeper::Keeper;
+#[doc(hidden)]
+pub use wire::Message;
 pub use wire::message_bytes_max;
 
 use crate::election::Rotations;
 use baton_types::{
     Block, Digest, Genesis, PublicKey, Round,
-    lottery::{Held, Lottery as State, Rotation, Rules},
+    lottery::{Commitment, Held, Lottery as State, Rotation, Rules, TURNS_PER_BLOCK},
 };
-use baton_vrf::{
-    Beacon, Context, EpochSecrets, Output, PublicKey as VrfKey, Reveal, Rounds, SecretKey, SingleProof,
-};
+use baton_vrf::{Beacon, Context, EpochSecrets, Output, PublicKey as VrfKey, Rounds, SecretKey, SingleProof};
+use bytes::Bytes;
+use coming::Coming;
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_utils::sync::Mutex;
+use judge::Judge;
 use rand_core::CryptoRng;
-use std::{collections::BTreeMap, num::NonZeroU32, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot};
-use wire::Order;
+use wire::{Errand, Order};
 
 /// Epochs remembered: the current one, its neighbours.
 const EPOCHS_MAX: usize = 4;
 /// Orders to the actor under way.
 const ORDERS_MAX: usize = 1_024;
+/// Errands to the keeper under way; what it should prepare it also looks up by itself.
+const ERRANDS_MAX: usize = 64;
 /// Views of its own whose evidence a node keeps: a proof takes milliseconds.
 const SHOWN_MAX: usize = 8;
 /// Views that a member may miss in a row, in turns of everybody, before others report it silent.
 const SILENT_TURNS: u64 = 3;
 
 /// Evidence begins with what it is.
-const REVEAL: u8 = 0;
+pub(crate) const REVEAL: u8 = 0;
 const SINGLE: u8 = 1;
 
 #[derive(Debug, Error)]
@@ -71,6 +86,11 @@ pub enum KeyError {
     Foreign,
     #[error("election is zk-lottery, and this node has no VRF key; keys/vrf.key is missing")]
     Missing,
+    #[error(
+        "the genesis has commitment {found} for this node, and its key makes {expected}: the genesis was changed after \
+         the commitments were made; make them again, or leave `commitment` out"
+    )]
+    Commitment { found: String, expected: String },
 }
 
 /// Why a block's election does not stand.
@@ -88,6 +108,10 @@ pub enum Unelected {
     Committed,
     #[error("its committer has no commitment in force")]
     Uncommitted,
+    #[error("its committer is not member {committer}, whose turn the view is")]
+    Committer { committer: usize },
+    #[error("all members are benched or suspended, so nobody can be drawn")]
+    Nobody,
     #[error("its header does not show the opening that its evidence has")]
     Opening,
     #[error("member {author} built it, and the draw names member {drawn}")]
@@ -99,7 +123,7 @@ pub enum Unelected {
 struct EpochView {
     context: Context,
     later: Beacon,
-    commitments: Vec<Option<baton_types::lottery::Commitment>>,
+    commitments: Vec<Option<Commitment>>,
     rotation: Rotation,
 }
 
@@ -137,23 +161,32 @@ struct Inner {
     rotations: Rotations,
     state: Mutex<Memory>,
     orders: mpsc::Sender<Order>,
+    errands: mpsc::Sender<Errand>,
+}
+
+/// Where a node's actors hear from its other parts.
+pub(crate) struct Inbox {
+    pub orders: mpsc::Receiver<Order>,
+    pub errands: mpsc::Receiver<Errand>,
 }
 
 #[derive(Default)]
 struct Memory {
+    /// Of the last finalized block.
+    height: u64,
+    epoch: u64,
+    coming: Option<Coming>,
     epochs: BTreeMap<u64, EpochView>,
     secrets: BTreeMap<u64, Arc<EpochSecrets>>,
     /// Commitments for an epoch that may be put on chain.
     held: BTreeMap<(u64, u8), Held>,
-    /// Proofs by epoch and member that this node has verified and holds for whoever asks.
-    proofs: BTreeMap<(u64, u8), bytes::Bytes>,
     /// What this node shows in its own views.
     shown: BTreeMap<Round, Shown>,
 }
 
 /// Turns of one epoch that one proof covers: four times what a healthy epoch needs, for views that fail.
 pub fn rounds(genesis: &Genesis) -> Rounds {
-    let needed = 4 * genesis.epoch_blocks / (genesis.members.len() as u64).max(1);
+    let needed = TURNS_PER_BLOCK * genesis.epoch_blocks / (genesis.members.len() as u64).max(1);
     Rounds::all().find(|rounds| u64::from(rounds.count()) >= needed).unwrap_or(Rounds::MAX)
 }
 
@@ -170,13 +203,13 @@ fn context(base: &Digest, epoch: u64, beacon: &Digest) -> Context {
 }
 
 impl Lottery {
-    /// None under other elections. Also returns where the actor takes its orders from.
+    /// None under other elections. Also returns what its actors listen to.
     pub(crate) fn new(
         genesis: &Genesis,
         me: &PublicKey,
         secret: Option<SecretKey>,
         rotations: Rotations,
-    ) -> Result<Option<(Self, mpsc::Receiver<Order>)>, KeyError> {
+    ) -> Result<Option<(Self, Inbox)>, KeyError> {
         if genesis.election != baton_types::genesis::Election::ZkLottery {
             return Ok(None);
         }
@@ -187,24 +220,28 @@ impl Lottery {
         if keys.get(me) != Some(&secret.public_key()) {
             return Err(KeyError::Foreign);
         }
-        let (orders, received) = mpsc::channel(ORDERS_MAX);
+        // Its turns could neither be revealed nor proven one by one.
+        if let Some(found) = genesis.members.get(me).and_then(|member| member.commitment.clone()) {
+            let expected = baton_types::hex::encode(&genesis_root(genesis, &secret));
+            if found != expected {
+                return Err(KeyError::Commitment { found, expected });
+            }
+        }
+        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let (errands, errand) = mpsc::channel(ERRANDS_MAX);
         let rounds = rounds(genesis);
         let state = Mutex::default();
         let base = genesis.context_beacon();
-        let inner = Inner { rules, base, keys, me, secret, rounds, rotations, state, orders };
+        let inner = Inner { rules, base, keys, me, secret, rounds, rotations, state, orders, errands };
         let lottery = Self(Arc::new(inner));
         lottery.learn(&genesis.block().map_err(KeyError::Genesis)?);
-        Ok(Some((lottery, received)))
+        Ok(Some((lottery, Inbox { orders: ordered, errands: errand })))
     }
 
-    /// Begins to work for the epochs to come, from the finalized block `height` on.
+    /// The chain stands at `height` at least, though this node may have no block from there yet.
     pub fn begin(&self, height: u64) {
-        // The chain has the commitments of epoch 0 already; what the others lack is their proof.
-        if height < self.0.rules.close(0)
-            && self.epoch(0).is_some_and(|epoch| epoch.commitments[self.0.me].is_some())
-        {
-            self.order(Order::Prepare { epoch: 0, beacon: self.0.base });
-        }
+        let mut memory = self.0.state.lock();
+        memory.height = memory.height.max(height);
     }
 
     pub fn rules(&self) -> &Rules {
@@ -216,16 +253,24 @@ impl Lottery {
         let _ = self.0.orders.try_send(order);
     }
 
+    /// The same for the keeper. It looks for what is due by itself, too.
+    fn errand(&self, errand: Errand) {
+        let _ = self.0.errands.try_send(errand);
+    }
+
+    /// Hands over what a prover made. Waits for room: the keeper starts no other before it hears of this one.
+    async fn made(&self, epoch: u64, made: Option<(Commitment, Bytes)>) {
+        let _ = self.0.errands.send(Errand::Proved { epoch, made }).await;
+    }
+
     /// Takes from a block what the views after it need.
     pub fn learn(&self, block: &Block) {
         let Some(part) = &block.body().lottery else { return };
         let header = block.header();
         self.learn_epoch(header.epoch, &part.state);
-        if let Some(beacon) = part.state.next_context_beacon
-            && part.state.next_commitments.get(self.0.me).is_some_and(Option::is_none)
-            && header.height < self.0.rules.close(header.epoch)
-        {
-            self.order(Order::Prepare { epoch: header.epoch + 1, beacon });
+        self.come(header.height, header.epoch, &part.state);
+        if self.due().is_some() {
+            self.errand(Errand::Due);
         }
         if (header.height + 1).is_multiple_of(self.0.rules.epoch_blocks) {
             let next = header.epoch + 1;
@@ -312,64 +357,25 @@ impl Lottery {
         committer: usize,
         evidence: &[u8],
     ) -> Result<([u8; 32], Output), Unelected> {
-        let malformed = |error: baton_vrf::Malformed| Unelected::Malformed(error.to_string());
-        let key = self.0.keys.get(committer).ok_or(Unelected::Uncommitted)?;
-        let commitment = known.commitments.get(committer).copied().flatten();
-        let view = round.view().get();
-        let turn = known.rotation.turn(view);
-        match evidence.split_first() {
-            Some((&REVEAL, bytes)) => {
-                let commitment = commitment.ok_or(Unelected::Uncommitted)?;
-                let reveal = Reveal::from_bytes(bytes).map_err(malformed)?;
-                if u64::from(reveal.turn) != turn {
-                    return Err(Unelected::Turn(reveal.turn, turn));
-                }
-                let output = reveal.verify(&commitment.root.0, key, &known.context, &known.later)?;
-                Ok((reveal.opening.to_bytes(), output))
-            }
-            Some((&SINGLE, bytes)) => {
-                // A second candidate for the same turn would be a choice.
-                if commitment.is_some() && turn < u64::from(self.0.rounds.count()) {
-                    return Err(Unelected::Committed);
-                }
-                let proof = SingleProof::from_bytes(bytes).map_err(malformed)?;
-                let output = proof.verify(key, &known.context, view, &known.later)?;
-                Ok((proof.opening().to_bytes(), output))
-            }
-            _ => Err(Unelected::Malformed("no evidence of a known kind".to_owned())),
-        }
+        self.judge().verify(known, round.view().get(), committer, evidence)
+    }
+
+    fn judge(&self) -> Judge<'_> {
+        let Inner { rules, base, keys, rounds, .. } = &*self.0;
+        Judge { rules, base, keys, rounds: *rounds }
     }
 
     /// Who builds the block of a view that this draws for; `before` is the state it builds on.
     pub fn author(&self, before: &State, output: &Output) -> usize {
-        let undrawn = before.undrawn();
-        let members = u32::try_from(self.0.rules.members.len()).ok().and_then(NonZeroU32::new);
-        let drawn = output.draw(members.expect("clusters have members"), |member| {
-            usize::try_from(member).is_ok_and(|member| undrawn.contains(member))
-        });
-        usize::try_from(drawn.expect("at most 2f members are left out")).expect("members have small indices")
+        let draw = self.judge().draw(before, *output);
+        let drawn = draw.last().filter(|(_, skipped)| skipped.is_none());
+        drawn.expect("at most 2f members are left out").0
     }
 
     /// Judges the election of `block`, given the state that it builds on.
-    pub fn check(&self, before: &State, block: &Block) -> Result<(), Unelected> {
+    pub fn check(&self, before: &State, block: &Block) -> Result<Elected, Unelected> {
         let part = block.body().lottery.as_ref().ok_or(Unelected::Absent)?;
-        let header = block.header();
-        let members = &self.0.rules.members;
-        let known = EpochView::new(&self.0.base, header.epoch, before);
-        let committer = known.rotation.committer(header.epoch, header.view);
-        if members.get(committer) != Some(&header.committer) {
-            return Err(Unelected::Uncommitted);
-        }
-        let (opening, output) = self.verify(&known, header.round(), committer, &part.evidence)?;
-        if opening != header.reveal {
-            return Err(Unelected::Opening);
-        }
-        let drawn = self.author(before, &output);
-        let author = members.position(&header.author).unwrap_or(usize::MAX);
-        if author != drawn {
-            return Err(Unelected::Author { author, drawn });
-        }
-        Ok(())
+        self.judge().elect(before, block.header(), &part.evidence)
     }
 
     /// Commitments that a block of `epoch` at `height` on `before` may put in force.
@@ -403,17 +409,12 @@ impl Lottery {
         u8::try_from(self.0.me).expect("members have indices below 128")
     }
 
-    fn rounds(&self) -> Rounds {
-        self.0.rounds
-    }
-
     pub fn member(&self, index: usize) -> Option<&PublicKey> {
         self.0.rules.members.get(index)
     }
 
-    fn key_of(&self, member: &PublicKey) -> Option<(u8, VrfKey)> {
-        let index = self.0.rules.members.position(member)?;
-        Some((u8::try_from(index).ok()?, *self.0.keys.get(index)?))
+    fn index_of(&self, member: &PublicKey) -> Option<u8> {
+        u8::try_from(self.0.rules.members.position(member)?).ok()
     }
 
     fn context(&self, epoch: u64, beacon: &Digest) -> Context {
@@ -454,15 +455,11 @@ impl Lottery {
         self.0.state.lock().held.insert((epoch, held.member), held);
     }
 
-    fn keep_proof(&self, epoch: u64, member: u8, proof: bytes::Bytes) {
-        let mut memory = self.0.state.lock();
-        memory.proofs.insert((epoch, member), proof);
-        memory.proofs.retain(|(kept, _), _| kept + 2 > epoch);
-    }
-
-    /// A member's proof for an epoch, if this node holds it.
-    pub fn proof(&self, epoch: u64, member: u8) -> Option<bytes::Bytes> {
-        self.0.state.lock().proofs.get(&(epoch, member)).cloned()
+    /// A member's proof for the last epoch, the current one or the next, if this node holds it.
+    pub async fn proof(&self, epoch: u64, member: u8) -> Option<bytes::Bytes> {
+        let (reply, answer) = oneshot::channel();
+        self.errand(Errand::Read { epoch, member, reply });
+        answer.await.ok().flatten()
     }
 
     /// Asks `author` for a block in `context`.

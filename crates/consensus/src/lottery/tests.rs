@@ -10,15 +10,17 @@ use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_cryptography::Signer as _;
 use rand::{SeedableRng as _, rngs::StdRng};
 
+mod declining;
+
 /// Four members; those in `committed` have a commitment in force in epoch 0.
-struct World {
-    genesis: Genesis,
-    keys: Vec<PrivateKey>,
-    secrets: Vec<SecretKey>,
+pub(super) struct World {
+    pub genesis: Genesis,
+    pub keys: Vec<PrivateKey>,
+    pub secrets: Vec<SecretKey>,
 }
 
 impl World {
-    fn new(committed: &[usize]) -> Self {
+    pub fn new(committed: &[usize]) -> Self {
         let Dealt { mut genesis, keys, .. } = Dealt::new();
         let mut rng = StdRng::seed_from_u64(7);
         let secrets: Vec<_> = (0..4).map(|_| SecretKey::random(&mut rng)).collect();
@@ -34,13 +36,13 @@ impl World {
         Self { genesis, keys, secrets }
     }
 
-    fn node(&self, member: usize) -> Lottery {
+    pub fn node(&self, member: usize) -> Lottery {
         let me = self.keys[member].public_key();
         let secret = Some(self.secrets[member].clone());
         Lottery::new(&self.genesis, &me, secret, Rotations::default()).unwrap().unwrap().0
     }
 
-    fn state(&self) -> State {
+    pub fn state(&self) -> State {
         self.genesis.block().unwrap().body().lottery.as_ref().unwrap().state.clone()
     }
 
@@ -50,14 +52,15 @@ impl World {
     }
 
     /// The block of `view` on the genesis, changed before it is signed by whoever it names as author.
-    fn block(&self, view: u64, change: impl FnOnce(&mut Draft)) -> Block {
+    pub fn block(&self, view: u64, change: impl FnOnce(&mut Draft)) -> Block {
         let shown = self.shown(view);
         let author = self.node(0).author(&self.state(), &shown.output);
         let mut draft = Draft { author, reveal: shown.opening, evidence: shown.evidence.to_vec() };
         change(&mut draft);
         let genesis = self.genesis.block().unwrap();
         let mut header = genesis.header().clone();
-        (header.height, header.view, header.reveal) = (1, view, draft.reveal);
+        (header.height, header.parent) = (1, genesis.digest());
+        (header.view, header.reveal) = (view, draft.reveal);
         header.committer = self.keys[committer(view)].public_key();
         header.author = self.keys[draft.author].public_key();
         header.election = self.genesis.election.kind();
@@ -68,22 +71,22 @@ impl World {
         Block::seal(header, body, Some(&self.keys[draft.author]))
     }
 
-    fn check(&self, block: &Block) -> Result<(), Unelected> {
+    fn check(&self, block: &Block) -> Result<Elected, Unelected> {
         self.node(0).check(&self.state(), block)
     }
 }
 
-struct Draft {
-    author: usize,
-    reveal: [u8; 32],
-    evidence: Vec<u8>,
+pub(super) struct Draft {
+    pub author: usize,
+    pub reveal: [u8; 32],
+    pub evidence: Vec<u8>,
 }
 
 fn round(view: u64) -> Round {
     Round::new(Epoch::zero(), View::new(view))
 }
 
-fn committer(view: u64) -> usize {
+pub(super) fn committer(view: u64) -> usize {
     usize::try_from(view % 4).unwrap()
 }
 
@@ -174,6 +177,48 @@ fn turns_beyond_the_commitment_are_proven_one_by_one() {
     }
 }
 
+/// Longer epochs than a proof covers do not pass the check of the genesis.
+#[test]
+fn a_proof_covers_the_longest_epoch() {
+    assert_eq!(u64::from(Rounds::MAX.count()), baton_types::lottery::TURNS_MAX);
+    let mut genesis = World::new(&[]).genesis;
+    for (blocks, count) in [(16, 63), (63, 63), (64, 127), (2_000, 2_047), (2_047, 2_047)] {
+        genesis.epoch_blocks = blocks;
+        genesis.check().unwrap();
+        assert_eq!(rounds(&genesis).count(), count, "{blocks} blocks");
+    }
+    genesis.epoch_blocks = 2_048;
+    let refused = genesis.check().unwrap_err();
+    assert!(refused.to_string().contains("16 to 2047"), "{refused}");
+}
+
+/// What a node has to prepare follows from the finalized chain alone, so a restart changes nothing.
+#[test]
+fn what_is_due_follows_from_the_chain() {
+    let world = World::new(&[0, 1, 2, 3]);
+    let node = world.node(1);
+    let base = world.genesis.context_beacon();
+    assert_eq!(node.due(), Some((0, base)), "the others lack the proof of epoch 0");
+    let mut state = world.state();
+    let beacon = baton_types::merkle::EMPTY;
+    state.next_context_beacon = Some(beacon);
+    node.come(3, 0, &state);
+    assert_eq!(node.due(), Some((1, beacon)));
+    assert!(node.proven_over(1).is_some() && node.proven_over(0).is_some() && node.proven_over(2).is_none());
+    let commitment = Commitment { root: beacon, proof: base };
+    state.next_commitments[1] = Some(commitment);
+    node.come(4, 0, &state);
+    assert_eq!(node.due(), None, "it is on chain");
+    assert!(node.on_chain().contains(&(1, 1, commitment)));
+    state.next_commitments[1] = None;
+    node.come(node.rules().close(0), 0, &state);
+    assert_eq!(node.due(), None, "too late for this epoch");
+    // Far behind: the proof of epoch 0 helps nobody any more.
+    let late = world.node(1);
+    late.begin(1_000);
+    assert_eq!(late.due(), None);
+}
+
 #[test]
 fn benched_and_suspended_members_are_not_drawn() {
     let world = World::new(&[0, 1, 2, 3]);
@@ -210,6 +255,18 @@ fn keys_that_are_missing_or_foreign_stop_the_node() {
 }
 
 #[test]
+fn a_genesis_changed_after_its_commitments_stops_the_node() {
+    let mut world = World::new(&[1]);
+    world.genesis.timing.idle_ms += 1;
+    let me = world.keys[1].public_key();
+    let secret = Some(world.secrets[1].clone());
+    let Err(error) = Lottery::new(&world.genesis, &me, secret, Rotations::default()) else {
+        panic!("it could neither reveal nor prove its turns")
+    };
+    assert!(error.to_string().contains("changed after the commitments were made"), "{error}");
+}
+
+#[test]
 fn messages_round_trip_and_broken_ones_do_not_decode() {
     let commitment = Commitment { root: baton_types::merkle::EMPTY, proof: baton_types::merkle::EMPTY };
     let signature = PrivateKey::from_seed(1).sign(b"n", b"m");
@@ -229,6 +286,8 @@ fn messages_round_trip_and_broken_ones_do_not_decode() {
         wire::Message::Proof { epoch: 1, proof: evidence },
         wire::Message::Holds { epoch: 1, commitment, signature },
         wire::Message::Held { epoch: 1, held },
+        wire::Message::Want { epoch: 1, member: 3, proof: digest },
+        wire::Message::Copy { epoch: 1, member: 3, proof: bytes::Bytes::from_static(&[4, 5]) },
     ];
     for message in messages {
         let bytes = message.encode();
@@ -239,5 +298,5 @@ fn messages_round_trip_and_broken_ones_do_not_decode() {
         let long = [&bytes[..], &[0]].concat();
         assert!(wire::Message::decode(bytes::Bytes::from(long)).is_err());
     }
-    assert!(wire::Message::decode(bytes::Bytes::from_static(&[7, 0, 0])).is_err());
+    assert!(wire::Message::decode(bytes::Bytes::from_static(&[9, 0, 0])).is_err());
 }

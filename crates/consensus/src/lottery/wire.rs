@@ -35,6 +35,10 @@ pub enum Message {
     Holds { epoch: u64, commitment: Commitment, signature: Signature },
     /// Enough members hold a proof.
     Held { epoch: u64, held: Held },
+    /// The sender lacks this proof of `member`; an empty hash stands for any.
+    Want { epoch: u64, member: u8, proof: Digest },
+    /// What the receiver wanted.
+    Copy { epoch: u64, member: u8, proof: Bytes },
 }
 
 impl Message {
@@ -47,6 +51,8 @@ impl Message {
             Self::Proof { .. } => 4,
             Self::Holds { .. } => 5,
             Self::Held { .. } => 6,
+            Self::Want { .. } => 7,
+            Self::Copy { .. } => 8,
         }
     }
 }
@@ -81,6 +87,16 @@ impl Write for Message {
                 epoch.write(buf);
                 held.write(buf);
             }
+            Self::Want { epoch, member, proof } => {
+                epoch.write(buf);
+                member.write(buf);
+                proof.write(buf);
+            }
+            Self::Copy { epoch, member, proof } => {
+                epoch.write(buf);
+                member.write(buf);
+                proof.write(buf);
+            }
         }
     }
 }
@@ -100,6 +116,12 @@ impl EncodeSize for Message {
                 epoch.encode_size() + commitment.encode_size() + signature.encode_size()
             }
             Self::Held { epoch, held } => epoch.encode_size() + held.encode_size(),
+            Self::Want { epoch, member, proof } => {
+                epoch.encode_size() + member.encode_size() + proof.encode_size()
+            }
+            Self::Copy { epoch, member, proof } => {
+                epoch.encode_size() + member.encode_size() + proof.encode_size()
+            }
         }
     }
 }
@@ -130,6 +152,12 @@ impl Read for Message {
                 signature: Signature::read(buf)?,
             },
             6 => Self::Held { epoch: u64::read(buf)?, held: Held::read(buf)? },
+            7 => Self::Want { epoch: u64::read(buf)?, member: u8::read(buf)?, proof: Digest::read(buf)? },
+            8 => Self::Copy {
+                epoch: u64::read(buf)?,
+                member: u8::read(buf)?,
+                proof: bytes(buf, PROOF_BYTES_MAX)?,
+            },
             other => return Err(Error::InvalidEnum(other)),
         })
     }
@@ -152,10 +180,16 @@ pub enum Order {
     Proposed { round: Round, block: Digested<Block> },
     /// The application has a body that `committer` proposes.
     Have { committer: PublicKey, round: Round, digest: Digest },
-    /// Nobody has put this node's commitment for `epoch` on chain yet.
-    Prepare { epoch: u64, beacon: Digest },
-    /// The proof that [`Self::Prepare`] asked for.
-    Proved { epoch: u64, commitment: Commitment, proof: Bytes },
     /// A block that this node was drawn for.
     BuiltHere { context: Context, digest: Digest },
+}
+
+/// What the node's own parts want of the keeper of proofs.
+pub enum Errand {
+    /// The chain lacks this node's commitment.
+    Due,
+    /// The prover has ended, with the proof that was due unless it failed.
+    Proved { epoch: u64, made: Option<(Commitment, Bytes)> },
+    /// Somebody asks for a proof.
+    Read { epoch: u64, member: u8, reply: oneshot::Sender<Option<Bytes>> },
 }

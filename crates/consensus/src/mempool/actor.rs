@@ -328,8 +328,9 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             self.metrics.refuse(reason);
         };
         let mut checked = Vec::with_capacity(batch.0.len());
-        for unit in &batch.0 {
-            match Pool::check(&self.shared.rules, Unit::clone(unit), tip) {
+        let units = batch.0.iter().map(|unit| Unit::clone(unit)).collect();
+        for result in Pool::check_all(&self.shared.rules, units, tip) {
+            match result {
                 Ok(unit) => checked.push(unit),
                 Err(refusal) => refuse(refusal.reason),
             }
@@ -406,8 +407,9 @@ impl Waiting {
 /// Puts journaled units back into the pool, as far as they still can be ordered.
 fn restore(shared: &Shared, batch: &Batch) -> Vec<Waits> {
     let tip = shared.finalized_height();
+    let units = batch.0.iter().map(|unit| Unit::clone(unit)).collect();
     let checked: Vec<_> =
-        batch.0.iter().filter_map(|unit| Pool::check(&shared.rules, Unit::clone(unit), tip).ok()).collect();
+        Pool::check_all(&shared.rules, units, tip).into_iter().filter_map(Result::ok).collect();
     let units: Vec<_> = checked.iter().map(|unit| (unit.unit(), unit.ids_shared())).collect();
     let outcomes = shared.admit(checked, &Source::Journal);
     units.into_iter().zip(outcomes).filter(|(_, outcome)| outcome.is_ok()).map(|(waits, _)| waits).collect()

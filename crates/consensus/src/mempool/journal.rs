@@ -1,7 +1,7 @@
 //! Accepted units on disk, in sections by validity, so that whole sections can go once they are past.
 
 use super::wire::Batch;
-use crate::aliases::Runtime;
+use crate::{aliases::Runtime, broken::OrEnd as _};
 use baton_execution::pool::Unit;
 use baton_types::BlockLimits;
 use commonware_codec::EncodeSize as _;
@@ -14,6 +14,7 @@ use std::sync::Arc;
 const SECTION_BLOCKS: u64 = 64;
 
 pub struct Journal<E: Runtime> {
+    partition: String,
     segments: Option<Segments<E, Batch>>,
 }
 
@@ -28,23 +29,21 @@ impl<E: Runtime> Journal<E> {
         mut each: impl FnMut(Batch),
     ) -> Self {
         let config = Config {
-            partition,
+            partition: partition.clone(),
             compression: None,
             codec_config: limits,
             page_cache,
             write_buffer: NZUsize!(1024 * 1024),
         };
-        let segments = Segments::init(context, config).await.expect("the mempool journal is readable");
-        let mut replay = segments
-            .replay(0, 0, NZUsize!(1024 * 1024), ReadOptions::default())
-            .await
-            .expect("the mempool journal is readable");
+        let segments = Segments::init(context, config).await.read_from(&partition);
+        let mut replay =
+            segments.replay(0, 0, NZUsize!(1024 * 1024), ReadOptions::default()).await.read_from(&partition);
         while let Some(record) = replay.next().await {
-            let (_, _, _, batch) = record.expect("the mempool journal is readable");
+            let (_, _, _, batch) = record.read_from(&partition);
             each(batch);
         }
         let segments = replay.finish().expect("the replay is at its end");
-        Self { segments: Some(segments) }
+        Self { partition, segments: Some(segments) }
     }
 
     /// Writes batches and makes them durable, with one sync for each section they touch.
@@ -58,13 +57,13 @@ impl<E: Runtime> Journal<E> {
             if segments.pruned(section) {
                 continue;
             }
-            (segments, _, _) = segments.append(section, batch).await.expect("the disk takes writes");
+            (segments, _, _) = segments.append(section, batch).await.written_to(&self.partition);
             if !touched.contains(&section) {
                 touched.push(section);
             }
         }
         for section in touched {
-            segments = segments.sync(section).await.expect("the disk takes writes");
+            segments = segments.sync(section).await.written_to(&self.partition);
         }
         self.segments = Some(segments);
     }
@@ -72,8 +71,7 @@ impl<E: Runtime> Journal<E> {
     /// Removes sections whose units can enter no block after `height`.
     pub async fn prune(&mut self, height: u64) {
         let segments = self.take();
-        let (segments, _) =
-            segments.prune((height + 1) / SECTION_BLOCKS).await.expect("the disk takes writes");
+        let (segments, _) = segments.prune((height + 1) / SECTION_BLOCKS).await.written_to(&self.partition);
         self.segments = Some(segments);
     }
 

@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Rules by event:
-//! - *Submit.* Units are checked and admitted under the pool's limits before the actor hears of them;
-//!   when its queue is full the request is refused with `busy` before anything is admitted.
+//! - *Submit.* While more waits than the cluster soon orders, the request is refused with `busy`
+//!   (`admission`), as it is when the actor's queue is full; both before anything of it is looked at. Units
+//!   are checked and admitted under the pool's limits before the actor hears of them.
 //! - *Group.* Whatever waits is journaled together; one sync covers the group.
 //! - *Gossip.* New units go out at once when nothing went out for 5 ms, else every 5 ms or 64 KB.
 //! - *Ack.* A member acknowledges a batch only when all of it is on its own journal, or ordered. What is
@@ -52,6 +53,9 @@ const RETRY_MS: u64 = 100;
 /// Finality older than this makes admission refuse: the cluster does not order what it takes.
 const STALLED_MS: u64 = 15_000;
 
+/// The ids of a unit, or why it was not taken.
+type Outcome = Result<Vec<TxId>, Refusal>;
+
 /// A unit in the pool, with its ids.
 type Waits = (Arc<Unit>, Arc<[TxId]>);
 
@@ -77,16 +81,33 @@ impl Mailbox {
         (Self { key, shared, sender }, receiver)
     }
 
-    pub async fn submit(&self, submit: Submit) -> Result<Submitted, Refusal> {
+    /// Whether a request may come in, whatever is in it.
+    pub fn admits(&self) -> Result<(), Refusal> {
         self.check_progress()?;
+        self.shared.room()
+    }
+
+    pub async fn submit(&self, submit: Submit) -> Result<Submitted, Refusal> {
+        let (results, reached) = self.take(submit).await?;
+        let sign = |rung| {
+            let ids = results.iter().flatten().flatten().copied().collect();
+            Receipt::sign(&self.key, self.shared.chain, rung, self.shared.now_ms(), ids)
+        };
+        let receipt = reached.map(sign);
+        Ok(Submitted { results, receipt })
+    }
+
+    /// As [`Self::submit`], with the rung that was reached instead of a signed receipt.
+    pub async fn take(&self, submit: Submit) -> Result<(Vec<Outcome>, Option<Rung>), Refusal> {
+        self.admits()?;
         let slot = self.sender.try_reserve().map_err(|_| {
             Refusal::new(Reason::Busy, "this node's submission queue is full").retry_after(RETRY_MS)
         })?;
         let tip = self.shared.finalized_height();
         let mut results = Vec::with_capacity(submit.units.len());
         let mut checked: Vec<Checked> = Vec::with_capacity(submit.units.len());
-        for unit in submit.units {
-            match Pool::check(&self.shared.rules, unit, tip) {
+        for result in Pool::check_all(&self.shared.rules, submit.units, tip) {
+            match result {
                 Ok(unit) => {
                     results.push(Ok(unit.ids().to_vec()));
                     checked.push(unit);
@@ -105,15 +126,14 @@ impl Mailbox {
         }
         let ids: Vec<TxId> = results.iter().flatten().flatten().copied().collect();
         if ids.is_empty() {
-            return Ok(Submitted { results, receipt: None });
+            return Ok((results, None));
         }
         let (reply, rung) = oneshot::channel();
-        slot.send(Accepted { units: accepted, ids: ids.clone(), ack: submit.ack, reply });
+        slot.send(Accepted { units: accepted, ids, ack: submit.ack, reply });
         let rung = rung
             .await
             .map_err(|_| Refusal::new(Reason::NotReady, "this node is shutting down; submit to another"))?;
-        let receipt = Receipt::sign(&self.key, self.shared.chain, rung, self.shared.now_ms(), ids);
-        Ok(Submitted { results, receipt: Some(receipt) })
+        Ok((results, Some(rung)))
     }
 
     /// Taking what cannot be ordered only fills memory.

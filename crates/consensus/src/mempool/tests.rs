@@ -1,6 +1,7 @@
 mod journal;
 mod members;
 mod receipts;
+mod room;
 
 use super::{wire::Batch, *};
 use crate::{
@@ -8,7 +9,7 @@ use crate::{
     testing::{Dealt, block_at},
 };
 use baton_execution::pool::Limits;
-use baton_types::{PublicKey, RollupId, Transaction};
+use baton_types::{EvmRollups, PublicKey, RollupId, Transaction};
 use bytes::Bytes;
 use commonware_actor::{Feedback, Unreliable};
 use commonware_codec::{Decode as _, Encode as _};
@@ -30,6 +31,8 @@ use wire::Message;
 const PARTITION: &str = "mempool";
 /// The member whose mempool is tested; the others are played by the test.
 const ME: usize = 0;
+/// Messages that may wait for the mempool.
+const LINE_MAX: usize = 1_024;
 
 /// What a mempool sent, and to whom.
 type Sent = Arc<Mutex<Vec<(Recipients<PublicKey>, IoBuf)>>>;
@@ -72,7 +75,7 @@ impl CheckedSender for Checked<'_> {
 }
 
 #[derive(Debug)]
-struct Line(mpsc::UnboundedReceiver<Received<PublicKey>>);
+struct Line(mpsc::Receiver<Received<PublicKey>>);
 
 impl Receiver for Line {
     type Error = Infallible;
@@ -97,7 +100,7 @@ struct Node {
     shared: Arc<Shared>,
     mailbox: Mailbox,
     sent: Sent,
-    line: mpsc::UnboundedSender<Received<PublicKey>>,
+    line: mpsc::Sender<Received<PublicKey>>,
     _actor: Handle<()>,
 }
 
@@ -116,7 +119,9 @@ impl Node {
             let since = time.current().duration_since(UNIX_EPOCH).unwrap_or_default();
             u64::try_from(since.as_millis()).expect("a run is short")
         };
-        let shared = Arc::new(Shared::new(&dealt.genesis, dealt.rules(), limits, 7, Arc::new(clock)));
+        let executions = crate::evm::Executions::new();
+        let shared =
+            Arc::new(Shared::new(&dealt.genesis, dealt.rules(), limits, 7, Arc::new(clock), executions));
         let (mailbox, requests) = Mailbox::new(dealt.keys[ME].clone(), shared.clone());
         let sent = Sent::default();
         let config = Config {
@@ -129,7 +134,7 @@ impl Node {
         let others = dealt.keys[ME + 1..].iter().map(|key| key.public_key()).collect();
         let wire = Wire { sent: sent.clone(), others };
         let actor = Actor::open(context.child("mempool"), config, shared.clone(), wire).await;
-        let (line, receiver) = mpsc::unbounded_channel();
+        let (line, receiver) = mpsc::channel(LINE_MAX);
         let actor = actor.start(requests, Line(receiver));
         Self { context, dealt, shared, mailbox, sent, line, _actor: actor }
     }
@@ -149,7 +154,7 @@ impl Node {
     }
 
     fn say(&self, from: PublicKey, bytes: impl Into<IoBuf>) {
-        self.line.send((from, bytes.into())).expect("the mempool listens");
+        self.line.try_send((from, bytes.into())).expect("the mempool listens and keeps up");
     }
 
     /// A member sends units.
@@ -206,7 +211,7 @@ impl Node {
 
     /// Where a unit stands that was not ordered.
     fn rung(&self, unit: &Unit) -> Option<Rung> {
-        match self.shared.standing(&unit.ids()[0]) {
+        match self.shared.standing(&unit.ids(&EvmRollups::default())[0]) {
             Standing::Here(status) => Some(status.rung),
             _ => None,
         }
@@ -219,7 +224,7 @@ impl Node {
     }
 
     fn waits(&self, unit: &Unit) -> bool {
-        self.shared.any_waiting(&unit.ids())
+        self.shared.any_waiting(&unit.ids(&EvmRollups::default()))
     }
 }
 

@@ -14,19 +14,17 @@
 
 mod store;
 
-pub use store::Store;
+pub use store::{Place, Store};
 
-use crate::aliases::Runtime;
-use baton_types::{Block, BlockLimits, Digest, Finalization, Genesis};
-use commonware_codec::CodecShared;
+use crate::{aliases::Runtime, broken::OrEnd as _};
+use baton_types::{Block, BlockLimits, Finalization, Genesis};
 use commonware_cryptography::Digestible as _;
 use commonware_runtime::buffer::paged::CacheRef;
 use commonware_storage::{
-    archive::{Identifier, immutable, prunable},
+    archive::Identifier,
     metadata::{self, Metadata},
-    translator::EightCap,
 };
-use commonware_utils::{NZU64, NZUsize, fixed_bytes, sequence::FixedBytes};
+use commonware_utils::{NZUsize, fixed_bytes, sequence::FixedBytes};
 use std::{
     num::{NonZeroU64, NonZeroUsize},
     sync::Arc,
@@ -44,8 +42,6 @@ const SECTION_BLOCKS_MAX: u64 = 1 << 16;
 /// Blocks copied between two syncs.
 const COPY_BLOCKS: u64 = 256;
 
-const FULL_PARTS: [&str; 5] = ["table", "key", "value", "ordinal", "metadata"];
-const WINDOW_PARTS: [&str; 3] = ["window-key", "window-value", "window-metadata"];
 const SECTION: FixedBytes<1> = fixed_bytes!("00");
 
 /// How much of the chain a node keeps.
@@ -109,43 +105,44 @@ impl<E: Runtime> Archives<E> {
         let partition = format!("{}-window", config.prefix);
         let History::Window { blocks } = config.history else {
             let is_window =
-                exists(context, &partition).await && section_of(&marker(context, partition).await).is_some();
+                exists(context, &partition).await && section_of(&marker(context, &partition).await).is_some();
             return if is_window {
                 Err(HistoryError::Cut)
             } else {
                 Ok(Self::open_full(context, config).await)
             };
         };
-        let marker = marker(context, partition).await;
+        let marker = marker(context, &partition).await;
         let section = match section_of(&marker) {
             Some(section) => section,
             None => {
                 let section = section(blocks);
-                config.remove(context, &WINDOW_PARTS).await;
-                if exists(context, &config.part("blocks", "metadata")).await {
+                config.finalizations().remove_window(context).await;
+                config.blocks().remove_window(context).await;
+                if config.blocks().has_full(context).await {
                     Self::copy(context, config, section, blocks).await;
                 }
-                drop(marker.put_sync(SECTION, section.get()).await.expect(WRITABLE));
+                drop(marker.put_sync(SECTION, section.get()).await.written_to(&partition));
                 section
             }
         };
-        config.remove(context, &FULL_PARTS).await;
+        config.finalizations().remove_full(context).await;
+        config.blocks().remove_full(context).await;
         Ok(Self::open_window(context, config, section).await)
     }
 
     async fn open_full(context: &E, config: &Config) -> Self {
         Self {
-            finalizations: config.full(context.child("finalizations"), "finalizations", ()).await,
-            blocks: config.full(context.child("blocks"), "blocks", config.limits).await,
+            finalizations: config.finalizations().full(context.child("finalizations")).await,
+            blocks: config.blocks().full(context.child("blocks")).await,
             section: None,
         }
     }
 
     async fn open_window(context: &E, config: &Config, section: NonZeroU64) -> Self {
-        let finalizations = context.child("finalizations");
         Self {
-            finalizations: config.window(finalizations, "finalizations", section, ()).await,
-            blocks: config.window(context.child("blocks"), "blocks", section, config.limits).await,
+            finalizations: config.finalizations().window(context.child("finalizations"), section).await,
+            blocks: config.blocks().window(context.child("blocks"), section).await,
             section: Some(section),
         }
     }
@@ -157,25 +154,26 @@ impl<E: Runtime> Archives<E> {
             Self::open_window(&context.child("copy"), config, section).await;
         let Some(last) = full.blocks.last() else { return };
         let first = (last + 1).saturating_sub(count);
+        let (blocks_at, finalizations_at) = (&*config.blocks().name(), &*config.finalizations().name());
         info!(first, last, "keeping a window from now on: copying the last blocks, then removing the others");
         for height in first..=last {
             // There are gaps above what marshal has processed.
-            if let Some(block) = full.blocks.read(Identifier::Index(height)).await.expect(READABLE) {
-                blocks = blocks.insert(height, block.digest(), &block).await.expect(WRITABLE);
+            if let Some(block) = full.blocks.read(Identifier::Index(height)).await.read_from(blocks_at) {
+                blocks = blocks.insert(height, block.digest(), &block).await.written_to(blocks_at);
             }
-            if let Some(finalization) =
-                full.finalizations.read(Identifier::Index(height)).await.expect(READABLE)
-            {
+            let finalization = full.finalizations.read(Identifier::Index(height)).await;
+            if let Some(finalization) = finalization.read_from(finalizations_at) {
                 let digest = finalization.proposal.payload;
-                finalizations = finalizations.insert(height, digest, &finalization).await.expect(WRITABLE);
+                let inserted = finalizations.insert(height, digest, &finalization).await;
+                finalizations = inserted.written_to(finalizations_at);
             }
             if height % COPY_BLOCKS == 0 {
-                blocks = blocks.flush().await.expect(WRITABLE);
-                finalizations = finalizations.flush().await.expect(WRITABLE);
+                blocks = blocks.flush().await.written_to(blocks_at);
+                finalizations = finalizations.flush().await.written_to(finalizations_at);
             }
         }
-        blocks.flush().await.expect(WRITABLE);
-        finalizations.flush().await.expect(WRITABLE);
+        blocks.flush().await.written_to(blocks_at);
+        finalizations.flush().await.written_to(finalizations_at);
     }
 
     /// First and last height of each stretch of blocks without a gap.
@@ -184,69 +182,22 @@ impl<E: Runtime> Archives<E> {
     }
 }
 
-const READABLE: &str = "the archives are readable";
-const WRITABLE: &str = "the disk takes writes";
-
 impl Config {
-    fn part(&self, name: &str, part: &str) -> String {
-        format!("{}-{name}-{part}", self.prefix)
+    fn blocks(&self) -> Place<BlockLimits> {
+        self.place("blocks", self.limits)
     }
 
-    async fn remove<E: Runtime>(&self, context: &E, parts: &[&str]) {
-        for part in
-            parts.iter().flat_map(|part| [self.part("finalizations", part), self.part("blocks", part)])
-        {
-            if exists(context, &part).await {
-                context.remove(&part, None).await.expect(WRITABLE);
-            }
+    fn finalizations(&self) -> Place<()> {
+        self.place("finalizations", ())
+    }
+
+    fn place<C>(&self, name: &str, codec: C) -> Place<C> {
+        Place {
+            prefix: self.prefix.clone(),
+            name: name.to_owned(),
+            page_cache: self.page_cache.clone(),
+            codec,
         }
-    }
-
-    async fn full<E: Runtime, V: CodecShared>(&self, context: E, name: &str, codec: V::Cfg) -> Store<E, V> {
-        let part = |part| self.part(name, part);
-        let config = immutable::Config {
-            metadata_partition: part("metadata"),
-            freezer_table_partition: part("table"),
-            freezer_table_initial_size: 65_536,
-            freezer_table_resize_frequency: 4,
-            freezer_table_resize_chunk_size: 16_384,
-            freezer_key_partition: part("key"),
-            freezer_key_page_cache: self.page_cache.clone(),
-            freezer_value_partition: part("value"),
-            freezer_value_target_size: 256 * 1024 * 1024,
-            freezer_value_compression: None,
-            ordinal_partition: part("ordinal"),
-            items_per_section: NZU64!(65_536),
-            freezer_key_write_buffer: WRITE_BUFFER,
-            freezer_value_write_buffer: WRITE_BUFFER,
-            ordinal_write_buffer: WRITE_BUFFER,
-            replay_buffer: REPLAY_BUFFER,
-            codec_config: codec,
-        };
-        Store::Full(immutable::Archive::init(context, config).await.expect(READABLE))
-    }
-
-    async fn window<E: Runtime, V: CodecShared>(
-        &self,
-        context: E,
-        name: &str,
-        section: NonZeroU64,
-        codec: V::Cfg,
-    ) -> Store<E, V> {
-        let config = prunable::Config {
-            translator: EightCap,
-            metadata_partition: self.part(name, "window-metadata"),
-            key_partition: self.part(name, "window-key"),
-            key_page_cache: self.page_cache.clone(),
-            value_partition: self.part(name, "window-value"),
-            compression: None,
-            codec_config: codec,
-            items_per_section: section,
-            key_write_buffer: WRITE_BUFFER,
-            value_write_buffer: WRITE_BUFFER,
-            replay_buffer: REPLAY_BUFFER,
-        };
-        Store::Window(prunable::Archive::<_, _, Digest, _>::init(context, config).await.expect(READABLE))
     }
 }
 
@@ -263,9 +214,9 @@ async fn exists<E: Runtime>(context: &E, partition: &str) -> bool {
 /// Says that a directory keeps a window, and how large its sections are.
 type Marker<E> = Metadata<E, FixedBytes<1>, u64>;
 
-async fn marker<E: Runtime>(context: &E, partition: String) -> Marker<E> {
-    let config = metadata::Config { partition, codec_config: () };
-    Metadata::init(context.child("window"), config).await.expect(READABLE)
+async fn marker<E: Runtime>(context: &E, partition: &str) -> Marker<E> {
+    let config = metadata::Config { partition: partition.to_owned(), codec_config: () };
+    Metadata::init(context.child("window"), config).await.read_from(partition)
 }
 
 fn section_of<E: Runtime>(marker: &Marker<E>) -> Option<NonZeroU64> {

@@ -1,7 +1,7 @@
 use super::*;
 use crate::testing::{Dealt, block_at};
 use commonware_runtime::{Runner as _, Supervisor as _, deterministic};
-use commonware_utils::NZU16;
+use commonware_utils::{NZU16, NZU64};
 
 type Context = deterministic::Context;
 
@@ -19,15 +19,15 @@ async fn add(archives: Archives<Context>, dealt: &Dealt, first: u64, last: u64) 
     let mut blocks = archives.blocks;
     for height in first..=last {
         let block = block_at(dealt, height);
-        blocks = blocks.insert(height, block.digest(), &block.inner_shared()).await.expect(WRITABLE);
+        blocks = blocks.insert(height, block.digest(), &block.inner_shared()).await.expect("it takes writes");
     }
-    blocks.flush().await.expect(WRITABLE);
+    blocks.flush().await.expect("it takes writes");
 }
 
 async fn heights(archives: &Archives<Context>) -> Vec<(u64, u64)> {
     for (first, last) in archives.ranges() {
         for height in [first, last] {
-            let block = archives.blocks.read(Identifier::Index(height)).await.expect(READABLE);
+            let block = archives.blocks.read(Identifier::Index(height)).await.expect("it is readable");
             assert_eq!(block.map(|block| block.header().height), Some(height));
         }
     }
@@ -58,7 +58,7 @@ fn sections_below_a_window_are_removed_and_their_size_stays() {
         let archives =
             open(&context.child("second"), &dealt, History::Window { blocks: 5_120 }).await.unwrap();
         assert_eq!(archives.section, Some(section));
-        let blocks = archives.blocks.prune(commonware_consensus::types::Height::new(100)).await.unwrap();
+        let blocks = archives.blocks.prune(100).await.unwrap();
         drop(blocks.sync().await.unwrap());
         drop(archives.finalizations);
         let archives = open(&context.child("third"), &dealt, History::Window { blocks: 512 }).await.unwrap();
@@ -96,7 +96,7 @@ fn a_copy_that_was_cut_short_begins_anew_or_not_at_all() {
         let part = config(&dealt, History::Window { blocks: 999 });
         let part = Archives::open_window(&context.child("part"), &part, NZU64!(16)).await;
         add(part, &dealt, 20, 30).await;
-        drop(marker(&context, "node-window".to_owned()).await);
+        drop(marker(&context, "node-window").await);
         let archives = open(&context.child("second"), &dealt, History::Full).await.unwrap();
         assert_eq!(heights(&archives).await, [(1, 50)]);
         drop(archives);

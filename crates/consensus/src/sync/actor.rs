@@ -4,6 +4,7 @@ use super::wire::{Checks, EpochStart, Floor, Forged, Message, Offer};
 use crate::{
     aliases::{Marshal, Runtime},
     shared::Shared,
+    votes::{Heard, Testimony},
 };
 use baton_types::{BlockLimits, Digest, Epoch, EpochInfo, PublicKey};
 use commonware_codec::{Decode as _, Encode as _};
@@ -30,6 +31,8 @@ use tracing::debug;
 const REQUESTS_MAX: usize = 4;
 /// Time after which members are asked again.
 const RETRY: Duration = Duration::from_millis(500);
+/// Time after which a member is asked again what it has seen of this node's votes.
+const VOTES_RETRY: Duration = Duration::from_millis(250);
 /// Blocks without a certificate of their own that an offer walks over.
 const UNCERTIFIED_MAX: u64 = 64;
 
@@ -42,6 +45,9 @@ pub struct Config<B> {
     pub faults: usize,
     pub validity_blocks_max: u64,
     pub blocker: B,
+    /// Votes of the others.
+    pub heard: Heard,
+    pub shared: Arc<Shared>,
 }
 
 /// What this node answers from, once it has it.
@@ -54,6 +60,7 @@ pub(super) enum Request {
     Attach(Source),
     Survey { next: u64, reply: oneshot::Sender<Vec<Offer>> },
     Epoch { epoch: Epoch, reply: oneshot::Sender<EpochInfo> },
+    Votes { reply: oneshot::Sender<Vec<Testimony>> },
 }
 
 #[derive(Clone)]
@@ -78,6 +85,29 @@ impl Mailbox {
         self.0.send(Request::Epoch { epoch, reply }).await.ok()?;
         info.await.ok()
     }
+
+    /// What n − 1 − f members have seen of this node's votes. None when the node ends.
+    pub async fn votes(&self) -> Option<Vec<Testimony>> {
+        let (reply, votes) = oneshot::channel();
+        self.0.send(Request::Votes { reply }).await.ok()?;
+        votes.await.ok()
+    }
+}
+
+#[cfg(test)]
+impl Mailbox {
+    /// To a part that knows what the peers have seen, and nothing else.
+    pub fn telling(context: impl commonware_runtime::Spawner, testimonies: Vec<Testimony>) -> Self {
+        let (sender, mut requests) = mpsc::channel(REQUESTS_MAX);
+        context.spawn(move |_| async move {
+            while let Some(request) = requests.recv().await {
+                if let Request::Votes { reply } = request {
+                    let _ = reply.send(testimonies.clone());
+                }
+            }
+        });
+        Self(sender)
+    }
 }
 
 pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = PublicKey>> {
@@ -87,7 +117,15 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<Public
     source: Option<Source>,
     asking: Asking,
     due: SystemTime,
+    collecting: Option<Collecting>,
     forged: Counter,
+}
+
+/// Votes of this node, as others have seen them.
+struct Collecting {
+    testimonies: BTreeMap<PublicKey, Testimony>,
+    due: SystemTime,
+    reply: oneshot::Sender<Vec<Testimony>>,
 }
 
 enum Asking {
@@ -116,7 +154,8 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
         let handle = context.child("actor").spawn(move |context| async move {
             let due = context.current();
             let asking = Asking::Nothing;
-            let mut actor = Self { context, config, network, source: None, asking, due, forged };
+            let mut actor =
+                Self { context, config, network, source: None, asking, due, collecting: None, forged };
             actor.run(requests, receiver).await;
         });
         (handle, Mailbox(sender))
@@ -132,6 +171,10 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
                 Asking::Nothing => Either::Left(future::pending()),
                 _ => Either::Right(self.context.sleep_until(self.due)),
             };
+            let collect = match &self.collecting {
+                None => Either::Left(future::pending()),
+                Some(collecting) => Either::Right(self.context.sleep_until(collecting.due)),
+            };
             select! {
                 request = requests.recv() => {
                     let Some(request) = request else { return };
@@ -142,6 +185,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
                     self.hear(peer, message).await;
                 },
                 _ = retry => self.ask(),
+                _ = collect => self.ask_votes(),
             }
         }
     }
@@ -156,6 +200,12 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
             Request::Epoch { epoch, reply } => {
                 self.asking = Asking::Epoch { epoch, turn: 0, reply };
                 self.ask();
+            }
+            Request::Votes { reply } => {
+                let due = self.context.current();
+                self.collecting = Some(Collecting { testimonies: BTreeMap::new(), due, reply });
+                self.collected();
+                self.ask_votes();
             }
         }
     }
@@ -177,6 +227,39 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
         }
     }
 
+    /// Asks those that have not answered yet.
+    fn ask_votes(&mut self) {
+        let Some(collecting) = &mut self.collecting else { return };
+        if collecting.reply.is_closed() {
+            self.collecting = None;
+            return;
+        }
+        collecting.due = self.context.current() + VOTES_RETRY;
+        let silent = |member: &&PublicKey| !collecting.testimonies.contains_key(*member);
+        let silent = self.config.members.iter().filter(silent).cloned().collect();
+        self.send(Recipients::Some(silent), &Message::AskVotes);
+    }
+
+    /// Ends the collection once enough members have answered.
+    fn collected(&mut self) {
+        let wanted = self.config.members.len().saturating_sub(self.config.faults);
+        let done = |collecting: &mut Collecting| collecting.testimonies.len() >= wanted;
+        if let Some(Collecting { testimonies, reply, .. }) = self.collecting.take_if(done) {
+            let _ = reply.send(testimonies.into_values().collect());
+        }
+    }
+
+    /// Answers a member. One that asks has just started, and may not have been there to be asked.
+    fn testify(&mut self, peer: PublicKey) {
+        let testimony =
+            Testimony { epoch: self.config.shared.live().epoch, votes: self.config.heard.of(&peer) };
+        self.send(Recipients::One(peer.clone()), &Message::Votes(testimony));
+        let unanswered = |collecting: &Collecting| !collecting.testimonies.contains_key(&peer);
+        if self.collecting.as_ref().is_some_and(unanswered) {
+            self.send(Recipients::One(peer), &Message::AskVotes);
+        }
+    }
+
     fn send(&mut self, to: Recipients<PublicKey>, message: &Message) {
         self.network.send(to, message.encode(), false);
     }
@@ -193,6 +276,13 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
             Ok(Message::AskEpoch(epoch)) => {
                 if let Some(start) = self.epoch_start(epoch).await {
                     self.send(Recipients::One(peer), &Message::EpochStart(Box::new(start)));
+                }
+            }
+            Ok(Message::AskVotes) => self.testify(peer),
+            Ok(Message::Votes(testimony)) => {
+                if let Some(collecting) = &mut self.collecting {
+                    collecting.testimonies.insert(peer, testimony);
+                    self.collected();
                 }
             }
             Ok(Message::Offer(offer)) => self.offered(peer, offer),

@@ -43,7 +43,7 @@ mod wire;
 
 pub use actor::{Actor, Config, Mailbox, Source};
 pub use record::{Joined, Record};
-pub use wire::{Checks, message_bytes_max};
+pub use wire::{Checks, EpochStart, Floor, Message, Offer, message_bytes_max};
 
 use crate::{aliases::Runtime, shared::Shared};
 use baton_types::EpochInfo;

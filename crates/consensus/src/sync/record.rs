@@ -1,6 +1,6 @@
 //! Where this node joined, on disk.
 
-use crate::aliases::Runtime;
+use crate::{aliases::Runtime, broken::OrEnd as _};
 use baton_types::{Digest, Directory, Scheme, block::payload_cfg};
 use bytes::BufMut;
 use commonware_codec::{Buf, EncodeSize, Error, FixedSize as _, Read, ReadExt as _, Write};
@@ -40,21 +40,26 @@ impl Read for Joined {
     }
 }
 
-pub struct Record<E: Runtime>(Option<Metadata<E, FixedBytes<1>, Joined>>);
+pub struct Record<E: Runtime> {
+    partition: String,
+    store: Option<Metadata<E, FixedBytes<1>, Joined>>,
+}
 
 impl<E: Runtime> Record<E> {
     pub async fn open(context: E, prefix: &str) -> Self {
-        let config = metadata::Config { partition: format!("{prefix}-joined"), codec_config: () };
-        Self(Some(Metadata::init(context, config).await.expect("the record of the floor is readable")))
+        let partition = format!("{prefix}-joined");
+        let config = metadata::Config { partition: partition.clone(), codec_config: () };
+        let store = Some(Metadata::init(context, config).await.read_from(&partition));
+        Self { partition, store }
     }
 
     pub fn get(&self) -> Option<Joined> {
-        self.0.as_ref().and_then(|store| store.get(&KEY)).cloned()
+        self.store.as_ref().and_then(|store| store.get(&KEY)).cloned()
     }
 
     pub async fn put(&mut self, joined: Joined) {
-        if let Some(store) = self.0.take() {
-            self.0 = Some(store.put_sync(KEY, joined).await.expect("the disk takes writes"));
+        if let Some(store) = self.store.take() {
+            self.store = Some(store.put_sync(KEY, joined).await.written_to(&self.partition));
         }
     }
 }

@@ -3,19 +3,18 @@ use super::{
     wire::{EpochStart, Floor, Forged, Message, Offer},
     *,
 };
-use crate::testing::Dealt;
+use crate::{
+    testing::Dealt,
+    votes::{Testimony, VOTE_BYTES_MAX, VOTES_MAX},
+};
 use baton_types::{
-    Block, BlockLimits, Digest, Epoch, Finalization, Header, Payload, PrivateKey, Round, Scheme, View, domain,
+    Block, BlockLimits, Digest, Epoch, Finalization, Header, Payload, Round, Scheme, View, domain,
 };
 use commonware_codec::{Decode as _, Encode as _};
-use commonware_consensus::{
-    simplex::types::{Finalize, Proposal},
-    types::FixedEpocher,
-};
+use commonware_consensus::{simplex::types::Proposal, types::FixedEpocher};
 use commonware_cryptography::{Digestible as _, Signer as _};
-use commonware_parallel::Sequential;
 use commonware_runtime::{Runner as _, Spawner as _, Supervisor as _, deterministic};
-use commonware_utils::{NZU64, non_empty};
+use commonware_utils::NZU64;
 use rand::{SeedableRng as _, rngs::StdRng};
 use tokio::sync::mpsc;
 
@@ -60,30 +59,9 @@ impl World {
         Block::seal(header, body, Some(key))
     }
 
-    /// Signed by all members for this digest at this place.
     fn certificate(&self, epoch: u64, view: u64, payload: Digest) -> Finalization {
-        let genesis = &self.dealt.genesis;
-        let (members, sharing) =
-            (genesis.identities().expect("checked"), genesis.sharing().expect("checked"));
-        let namespace = domain::consensus(&self.chain);
-        let schemes: Vec<_> = self
-            .dealt
-            .keys
-            .iter()
-            .map(PrivateKey::public_key)
-            .map(|key| {
-                let share = self.dealt.shares.get_value(&key).expect("every member has one").clone();
-                Scheme::signer(&namespace, members.clone(), sharing.public().clone(), share)
-                    .expect("its share")
-            })
-            .collect();
         let round = Round::new(Epoch::new(epoch), View::new(view));
-        let proposal = Proposal::new(round, View::zero(), payload);
-        let votes: Vec<_> = schemes
-            .iter()
-            .map(|scheme| Finalize::sign(scheme, proposal.clone()).expect("it signs"))
-            .collect();
-        Finalization::from_finalizes(&schemes[0], non_empty![@votes.iter()], &Sequential).expect("a quorum")
+        self.dealt.certify(&self.chain, Proposal::new(round, View::zero(), payload))
     }
 
     fn certified(&self, block: &Block) -> Finalization {
@@ -117,6 +95,11 @@ fn messages_survive_the_wire() {
         Message::Ask,
         Message::AskEpoch(Epoch::new(u64::MAX)),
         Message::EpochStart(Box::new(world.epoch_start(2))),
+        Message::AskVotes,
+        Message::Votes(Testimony {
+            epoch: Epoch::new(u64::MAX),
+            votes: vec![vec![7; VOTE_BYTES_MAX].into(); VOTES_MAX],
+        }),
     ];
     for message in offers.map(Message::Offer).into_iter().chain(messages) {
         let bytes = message.encode();
@@ -192,7 +175,7 @@ fn answering(context: &deterministic::Context, offers: Option<Vec<Offer>>, info:
                 (Request::Epoch { epoch, reply }, _) => {
                     let _ = reply.send(EpochInfo { epoch, ..info.clone() });
                 }
-                (Request::Attach(_), _) => {}
+                (Request::Attach(_) | Request::Votes { .. }, _) => {}
             }
         }
     }));

@@ -1,8 +1,9 @@
 //! What members tell each other about where to join.
 
+use crate::votes::{Testimony, VOTE_BYTES_MAX, VOTES_MAX};
 use baton_types::{Block, BlockLimits, Digest, Epoch, EpochInfo, Finalization, Header, Payload, Scheme};
 use bytes::BufMut;
-use commonware_codec::{Buf, EncodeSize, Error, FixedSize as _, Read, ReadExt as _, Write};
+use commonware_codec::{Buf, EncodeSize, Error, FixedSize as _, RangeCfg, Read, ReadExt as _, Write};
 use commonware_consensus::{
     BoundedBlock as _,
     types::{Epocher as _, FixedEpocher, Height},
@@ -22,6 +23,9 @@ pub enum Message {
     AskEpoch(Epoch),
     /// The block before the first of the epoch, which says so, and its certificate.
     EpochStart(Box<EpochStart>),
+    /// Which votes of mine have you seen?
+    AskVotes,
+    Votes(Testimony),
 }
 
 /// A member's answer: the lowest block it has, and a certified one that a newcomer can begin at.
@@ -121,7 +125,10 @@ impl Checks {
 
 /// Largest message of this channel.
 pub fn message_bytes_max(members: u32, limits: &BlockLimits) -> usize {
-    1 + Finalization::max_encode_size(members) + Block::max_encode_size(limits)
+    let block = Finalization::max_encode_size(members) + Block::max_encode_size(limits);
+    // Epoch, count and lengths take less than 16 bytes, and 2 for each vote.
+    let votes = 16 + VOTES_MAX * (2 + VOTE_BYTES_MAX);
+    1 + block.max(votes)
 }
 
 impl Write for Floor {
@@ -163,6 +170,12 @@ impl Write for Message {
                 start.certificate.write(buf);
                 start.block.write(buf);
             }
+            Self::AskVotes => 4u8.write(buf),
+            Self::Votes(testimony) => {
+                5u8.write(buf);
+                testimony.epoch.write(buf);
+                testimony.votes.write(buf);
+            }
         }
     }
 }
@@ -170,10 +183,11 @@ impl Write for Message {
 impl EncodeSize for Message {
     fn encode_size(&self) -> usize {
         1 + match self {
-            Self::Ask => 0,
+            Self::Ask | Self::AskVotes => 0,
             Self::Offer(offer) => u64::SIZE + offer.floor.encode_size(),
             Self::AskEpoch(epoch) => epoch.encode_size(),
             Self::EpochStart(start) => start.certificate.encode_size() + start.block.encode_size(),
+            Self::Votes(testimony) => testimony.epoch.encode_size() + testimony.votes.encode_size(),
         }
     }
 }
@@ -190,6 +204,14 @@ impl Read for Message {
                 certificate: Finalization::read_cfg(buf, &())?,
                 block: Arc::new(Block::read_cfg(buf, limits)?),
             })),
+            4 => Self::AskVotes,
+            5 => Self::Votes(Testimony {
+                epoch: Epoch::read(buf)?,
+                votes: Vec::read_cfg(
+                    buf,
+                    &(RangeCfg::new(0..=VOTES_MAX), RangeCfg::new(0..=VOTE_BYTES_MAX)),
+                )?,
+            }),
             other => return Err(Error::InvalidEnum(other)),
         })
     }

@@ -1,20 +1,25 @@
 //! Admission rules that need no pool: everything that the genesis and the tip decide.
 
 use super::{Unit, VALIDITY_LEAD, sizes};
-use crate::Rules;
+use crate::{Rules, evm::Signed};
+use alloy_consensus::Transaction as _;
 use baton_types::{
     Bundle, Rollup, RollupId, Transaction, TxId,
     genesis::Data,
     receipt::{Reason, Refusal},
     transaction::bundle_id,
 };
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// A unit that keeps the rules, with its ids. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub(super) unit: Arc<Unit>,
     pub(super) ids: Arc<[TxId]>,
+    /// Of a single transaction of an EVM rollup: decoded, with its sender.
+    pub(super) signed: Option<Arc<Signed>>,
+    /// Of a bundle: the gas limit of each leg, zero where nothing is executed. Empty otherwise.
+    pub(super) gas: Arc<[u64]>,
 }
 
 impl Checked {
@@ -27,12 +32,27 @@ impl Checked {
         &self.ids
     }
 
+    /// A single transaction of an EVM rollup, decoded.
+    pub fn signed(&self) -> Option<(RollupId, &Arc<Signed>)> {
+        let (rollup, _) = self.unit.legs().next()?;
+        Some((rollup, self.signed.as_ref()?))
+    }
+
+    /// Of a leg.
+    pub(super) fn gas(&self, leg: usize) -> u64 {
+        match &self.signed {
+            Some(signed) => signed.envelope().gas_limit(),
+            None => self.gas.get(leg).copied().unwrap_or(0),
+        }
+    }
+
     pub fn ids_shared(&self) -> Arc<[TxId]> {
         self.ids.clone()
     }
 }
 
 pub(super) fn check(rules: &Rules, unit: Unit, tip: u64) -> Result<Checked, Refusal> {
+    let (mut signed, mut gas) = (None, Vec::new());
     match &unit {
         Unit::Single { rollup, transaction, .. } => {
             if transaction.bundle.is_some() {
@@ -40,20 +60,22 @@ pub(super) fn check(rules: &Rules, unit: Unit, tip: u64) -> Result<Checked, Refu
                 return Err(Refusal::new(Reason::BadBundle, detail));
             }
             check_payload(find(rules, *rollup)?, transaction)?;
+            signed = decode(rules, *rollup, transaction)?.map(Arc::new);
         }
-        Unit::Bundle(bundle) => check_bundle(rules, bundle)?,
+        Unit::Bundle(bundle) => gas = check_bundle(rules, bundle)?,
     }
     // Peers may be a few blocks ahead of this node; clients are held to the exact limit at admission.
     let latest = tip.saturating_add(rules.validity_blocks_max()).saturating_add(VALIDITY_LEAD);
     check_validity(unit.valid_until(), tip, latest)?;
+    let evm = &rules.limits().evm;
     let ids: Arc<[TxId]> = match &unit {
-        Unit::Single { rollup, transaction, .. } => Arc::new([transaction.id(*rollup)]),
-        Unit::Bundle(_) => unit.ids().into(),
+        Unit::Single { rollup, transaction, .. } => Arc::new([evm.id(*rollup, transaction)]),
+        Unit::Bundle(_) => unit.ids(evm).into(),
     };
     if repeats(&ids) {
         return Err(bad_bundle("two legs are the same; every leg must differ in rollup or payload"));
     }
-    Ok(Checked { unit: Arc::new(unit), ids })
+    Ok(Checked { unit: Arc::new(unit), ids, signed, gas: gas.into() })
 }
 
 /// Whether a unit can still enter a block after `tip`, and `latest` bounds how long it waits.
@@ -95,13 +117,22 @@ fn check_payload(rollup: &Rollup, transaction: &Transaction) -> Result<(), Refus
     Ok(())
 }
 
-fn check_bundle(rules: &Rules, bundle: &Bundle) -> Result<(), Refusal> {
-    let legs = &bundle.legs;
+/// What an EVM rollup can never execute is not worth a place in a block.
+fn decode(rules: &Rules, rollup: RollupId, transaction: &Transaction) -> Result<Option<Signed>, Refusal> {
+    let Some(params) = rules.evm(rollup) else { return Ok(None) };
+    Signed::decode(&transaction.payload, params).map(Some).map_err(|skip| skip.refusal(params))
+}
+
+/// The gas limit of each leg.
+fn check_bundle(rules: &Rules, bundle: &Bundle) -> Result<Vec<u64>, Refusal> {
+    let (legs, mut gas) = (&bundle.legs, Vec::new());
     if !(1..=Bundle::LEGS_MAX).contains(&legs.len()) {
         return Err(bad_bundle(format!("{} legs; 1 to {} are allowed", legs.len(), Bundle::LEGS_MAX)));
     }
     for (rollup, transaction) in legs {
         check_payload(find(rules, *rollup)?, transaction)?;
+        let signed = decode(rules, *rollup, transaction)?;
+        gas.push(signed.map_or(0, |signed| signed.envelope().gas_limit()));
     }
     let valid_until = legs.first().map_or(0, |(_, transaction)| transaction.valid_until);
     let id = bundle_id(valid_until, legs.iter().map(|(rollup, leg)| (*rollup, &leg.payload[..])));
@@ -112,7 +143,26 @@ fn check_bundle(rules: &Rules, bundle: &Bundle) -> Result<(), Refusal> {
     {
         return Err(bad_bundle("the bundle's id does not bind its legs; make it with Bundle::new"));
     }
-    check_bundle_size(rules, bundle)
+    check_bundle_size(rules, bundle)?;
+    check_bundle_gas(rules, bundle, &gas)?;
+    Ok(gas)
+}
+
+/// As with bytes: an otherwise empty block must have the gas for it.
+fn check_bundle_gas(rules: &Rules, bundle: &Bundle, gas: &[u64]) -> Result<(), Refusal> {
+    let mut sums = BTreeMap::<RollupId, u64>::new();
+    for ((rollup, _), gas) in bundle.legs.iter().zip(gas) {
+        let sum = sums.entry(*rollup).or_default();
+        *sum = sum.saturating_add(*gas);
+    }
+    for (rollup, sum) in sums {
+        let Some(params) = rules.evm(rollup) else { continue };
+        if sum > params.gas_limit {
+            let (name, max) = (&find(rules, rollup)?.name, params.gas_limit);
+            return Err(bad_bundle(format!("its legs in {name} may take {sum} gas; a block has {max}")));
+        }
+    }
+    Ok(())
 }
 
 /// A bundle enters one block whole, so an otherwise empty block must have room for it.

@@ -30,10 +30,14 @@
 //! leg by its fee would move the others). A later transaction overtakes an earlier one only where
 //! one unit would hold up its whole rollup, see `select.rs`.
 //!
-//! Deliberately absent: eviction. What was admitted stays until it is ordered or expires, because its
-//! submitter holds a receipt for it. A full pool refuses.
+//! **EVM rollups** (`evm.rs`) order their single transactions by sender and nonce; there a better one may
+//! take the place of another, and what execution makes worthless leaves.
+//!
+//! Deliberately absent: eviction elsewhere. What was admitted stays until it is ordered or expires, because
+//! its submitter holds a receipt for it. A full pool refuses.
 
 mod check;
+mod evm;
 mod select;
 pub(crate) mod sizes;
 mod slab;
@@ -43,16 +47,22 @@ mod unit;
 mod tests;
 
 pub use check::Checked;
+pub use evm::Ended;
 pub use unit::Unit;
 
-use crate::{IdMap, Rules};
+use crate::{IdMap, Rules, parallel};
 use baton_types::{
     Rollup, RollupId, Segment, Transaction, TxId,
     genesis::Ordering,
     receipt::{Reason, Refusal, Rung},
 };
+use evm::EvmLane;
 use slab::{Entry, Queue, Rank, Slab, Slot};
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// How much further ahead than allowed `valid_until` of a peer's transaction may lie. A peer that has
 /// finalized a few blocks more than this node admits what this node cannot propose yet.
@@ -70,6 +80,11 @@ pub struct Limits {
     pub client_transactions_max: usize,
     /// Payloads of one client.
     pub client_bytes_max: usize,
+    /// How long clients' transactions may wait before more of them are refused. The pool itself does not
+    /// measure time.
+    pub wait_ms_max: u64,
+    /// In an EVM rollup: nonces from its account's next one on that a sender may have waiting.
+    pub sender_transactions_max: u64,
     /// Genesis: members that may be hostile, f; what one member may fill follows from it.
     pub faults_max: usize,
     /// Genesis: how far beyond a block's height `valid_until` may lie.
@@ -126,9 +141,13 @@ pub struct Pool {
     clients: BTreeMap<Arc<str>, Usage>,
     members: BTreeMap<MemberIndex, Usage>,
     usage: Usage,
+    /// Of this node's clients together.
+    own: Usage,
     /// Arrivals so far.
     sequence: u64,
     finalized_height: u64,
+    /// What left without being ordered since somebody asked.
+    ended: Vec<Ended>,
 }
 
 /// One rollup's part of the pool.
@@ -138,15 +157,20 @@ struct Lane {
     bytes_max: usize,
     segment_bytes_max: usize,
     reserved_percent: usize,
+    /// Of an EVM rollup: its bundles only.
     queue: Queue,
+    evm: Option<EvmLane>,
+    /// Whether the next block may carry nothing of it.
+    closed: bool,
     usage: Usage,
     members: BTreeMap<MemberIndex, Usage>,
 }
 
+/// Transactions, and bytes of their payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Usage {
-    transactions: usize,
-    bytes: usize,
+pub struct Usage {
+    pub transactions: usize,
+    pub bytes: usize,
 }
 
 /// Keeps the sum of one among many, who has none before its first unit and after its last.
@@ -175,7 +199,7 @@ impl Usage {
 }
 
 impl Lane {
-    fn new(rollup: &Rollup) -> Self {
+    fn new(rollup: &Rollup, limits: &Limits) -> Self {
         Self {
             rollup: rollup.id(),
             bytes_max: rollup.mempool_bytes_max,
@@ -183,8 +207,10 @@ impl Lane {
             reserved_percent: usize::try_from(rollup.reserved_percent).expect("at most 100"),
             queue: match rollup.ordering {
                 Ordering::Arrival => Queue::arrival(),
-                Ordering::FeeHint => Queue::fee_hint(),
+                Ordering::FeeHint | Ordering::PriorityFee => Queue::fee_hint(),
             },
+            evm: rollup.evm.as_ref().map(|_| EvmLane::new(rollup, limits)),
+            closed: false,
             usage: Usage::default(),
             members: BTreeMap::new(),
         }
@@ -194,7 +220,7 @@ impl Lane {
 impl Pool {
     /// An empty pool. `hash_key` is a secret of this node; it never influences a result.
     pub fn new(rollups: &[Rollup], limits: Limits, hash_key: u64) -> Self {
-        let mut lanes: Vec<_> = rollups.iter().map(Lane::new).collect();
+        let mut lanes: Vec<_> = rollups.iter().map(|rollup| Lane::new(rollup, &limits)).collect();
         lanes.sort_unstable_by_key(|lane| lane.rollup);
         Self {
             limits,
@@ -205,8 +231,10 @@ impl Pool {
             clients: BTreeMap::new(),
             members: BTreeMap::new(),
             usage: Usage::default(),
+            own: Usage::default(),
             sequence: 0,
             finalized_height: 0,
+            ended: Vec::new(),
         }
     }
 
@@ -214,6 +242,16 @@ impl Pool {
     /// many can be checked at once. `tip` is the last finalized height.
     pub fn check(rules: &Rules, unit: Unit, tip: u64) -> Result<Checked, Refusal> {
         check::check(rules, unit, tip)
+    }
+
+    /// As [`Self::check`] for many; what takes long is done on as many cores as there are.
+    pub fn check_all(rules: &Rules, units: Vec<Unit>, tip: u64) -> Vec<Result<Checked, Refusal>> {
+        let signed = |unit: &Unit| unit.legs().any(|(rollup, _)| rules.evm(rollup).is_some());
+        if units.iter().any(signed) {
+            parallel::map(&units, |unit| check::check(rules, unit.clone(), tip))
+        } else {
+            units.into_iter().map(|unit| check::check(rules, unit, tip)).collect()
+        }
     }
 
     /// Takes a unit in, or says why not. `tip` is the last finalized height.
@@ -237,6 +275,7 @@ impl Pool {
             }
             Source::Journal => {}
         }
+        self.admit_signed(&checked)?;
         self.insert(checked, source, valid_until);
         Ok(())
     }
@@ -318,7 +357,9 @@ impl Pool {
             let legs = unit.legs().filter(|(leg, _)| *leg == rollup);
             let bytes: usize = legs.map(|(_, transaction)| transaction.payload.len()).sum();
             let (waiting, max) = (lane.usage.bytes, lane.bytes_max);
-            if waiting + bytes > max {
+            // There the worst makes room.
+            let displaces = lane.evm.is_some() && matches!(unit, Unit::Single { .. });
+            if waiting + bytes > max && !displaces {
                 let detail =
                     format!("{waiting} of at most {max} bytes of rollup {rollup} wait; try again later");
                 return Err(busy(detail));
@@ -359,7 +400,10 @@ impl Pool {
             self.lanes[lane].usage.add(bytes);
             self.usage.add(bytes);
             match &source {
-                Source::Client(client) => charge(&mut self.clients, client.clone(), bytes),
+                Source::Client(client) => {
+                    self.own.add(bytes);
+                    charge(&mut self.clients, client.clone(), bytes);
+                }
                 Source::Peer(member) => {
                     charge(&mut self.members, *member, bytes);
                     charge(&mut self.lanes[lane].members, *member, bytes);
@@ -393,7 +437,9 @@ impl Pool {
         for id in self.slab.get(slot).checked.ids.iter() {
             self.ids.insert(*id, slot);
         }
-        self.lanes[lane].queue.push(&mut self.slab, slot);
+        if !self.by_nonce(lane, single) {
+            self.lanes[lane].queue.push(&mut self.slab, slot);
+        }
     }
 
     pub fn contains(&self, id: &TxId) -> bool {
@@ -437,7 +483,24 @@ impl Pool {
     /// What to put in a block at `height`, in ascending order of rollup; `skip` tells ids that its
     /// ancestry has already. The encoding keeps the block's and every rollup's limit.
     pub fn select(&self, height: u64, skip: impl Fn(&TxId) -> bool) -> Vec<Segment> {
-        select::select(self, height, skip)
+        self.select_behind(height, Vec::new(), skip)
+    }
+
+    /// Of these rollups the next block carries nothing; of the others it may.
+    pub fn set_closed(&mut self, rollups: &BTreeSet<RollupId>) {
+        for lane in &mut self.lanes {
+            lane.closed = rollups.contains(&lane.rollup);
+        }
+    }
+
+    /// As [`Self::select`], behind transactions that have to come first; `skip` knows these.
+    pub fn select_behind(
+        &self,
+        height: u64,
+        first: Vec<Segment>,
+        skip: impl Fn(&TxId) -> bool,
+    ) -> Vec<Segment> {
+        select::select(self, height, first, skip)
     }
 
     /// Whether [`Self::select`] would return anything.
@@ -467,6 +530,7 @@ impl Pool {
                 continue;
             };
             let removed = self.remove(slot);
+            self.forget_signed(&removed);
             expired.extend_from_slice(&removed.ids);
         }
         expired
@@ -474,7 +538,9 @@ impl Pool {
 
     fn remove(&mut self, slot: Slot) -> Checked {
         let entry = self.slab.remove(slot);
-        self.lanes[entry.lane].queue.unlink(&mut self.slab, &entry);
+        if !self.by_nonce(entry.lane, entry.rank.single) {
+            self.lanes[entry.lane].queue.unlink(&mut self.slab, &entry);
+        }
         self.leave_bucket(&entry);
         for id in entry.checked.ids.iter() {
             self.ids.remove(id);
@@ -485,7 +551,10 @@ impl Pool {
             self.lanes[lane].usage.subtract(bytes);
             self.usage.subtract(bytes);
             match &entry.source {
-                Source::Client(client) => discharge(&mut self.clients, client, bytes),
+                Source::Client(client) => {
+                    self.own.subtract(bytes);
+                    discharge(&mut self.clients, client, bytes);
+                }
                 Source::Peer(member) => {
                     discharge(&mut self.members, member, bytes);
                     discharge(&mut self.lanes[lane].members, member, bytes);
@@ -506,6 +575,16 @@ impl Pool {
             }
             None => {}
         }
+    }
+
+    /// What waits.
+    pub const fn usage(&self) -> Usage {
+        self.usage
+    }
+
+    /// What of it came from this node's clients since it started.
+    pub const fn own(&self) -> Usage {
+        self.own
     }
 
     pub fn stats(&self) -> PoolStats {

@@ -1,6 +1,7 @@
 mod admission;
 mod codec;
 mod cost;
+mod evm;
 mod fairness;
 mod model;
 mod selection;

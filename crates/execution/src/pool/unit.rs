@@ -1,6 +1,6 @@
 //! What clients submit, nodes exchange and journals keep.
 
-use baton_types::{BlockLimits, Bundle, RollupId, Transaction, TxId};
+use baton_types::{BlockLimits, Bundle, EvmRollups, RollupId, Transaction, TxId};
 use bytes::{BufMut, Bytes};
 use commonware_codec::{
     Buf, EncodeSize, Error, FixedSize as _, RangeCfg, Read, ReadExt as _, Write, varint::UInt,
@@ -23,8 +23,8 @@ const BUNDLE: u8 = 1;
 
 impl Unit {
     /// Hashes every leg.
-    pub fn ids(&self) -> Vec<TxId> {
-        self.legs().map(|(rollup, transaction)| transaction.id(rollup)).collect()
+    pub fn ids(&self, evm: &EvmRollups) -> Vec<TxId> {
+        self.legs().map(|(rollup, transaction)| evm.id(rollup, transaction)).collect()
     }
 
     /// Last height of a block that may carry it.
@@ -100,7 +100,11 @@ impl Read for Unit {
                 let count = usize::read_cfg(buf, &RangeCfg::new(1..=Bundle::LEGS_MAX))?;
                 let legs = (0..count)
                     .map(|_| Ok((RollupId::read(buf)?, payload(buf, limits)?)))
-                    .collect::<Result<_, Error>>()?;
+                    .collect::<Result<Vec<_>, Error>>()?;
+                // Sorted here instead, one bundle would have as many encodings as its legs have orders.
+                if !legs.is_sorted_by_key(|(rollup, _)| *rollup) {
+                    return Err(Error::Invalid("Bundle", "its legs are not in ascending order of rollup"));
+                }
                 Ok(Self::Bundle(Bundle::new(valid_until, legs)))
             }
             other => Err(Error::InvalidEnum(other)),

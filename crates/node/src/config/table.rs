@@ -21,8 +21,14 @@ pub enum Kind {
     Cors,
     /// Identity to address.
     Peers,
+    /// Of nodes of L1.
+    Urls,
     /// `"full"` or a number of blocks.
     History,
+    /// Of plain HTTP.
+    Url,
+    /// Of a rollup.
+    Name,
 }
 
 /// One key: everything about it.
@@ -41,6 +47,15 @@ pub struct Key {
 
 const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static [&'static str]) -> Key {
     Key { name, kind, default: Some(default), doc, example: "" }
+}
+
+const fn optional(
+    name: &'static str,
+    kind: Kind,
+    example: &'static str,
+    doc: &'static [&'static str],
+) -> Key {
+    Key { name, kind, default: None, doc, example }
 }
 
 const fn integer(min: i64, max: i64) -> Kind {
@@ -90,17 +105,21 @@ pub const KEYS: &[Key] = &[
         "[]",
         &["Origins whose web pages may call the API: a list of origins, or \"*\" for all."],
     ),
-    Key {
-        name: "rpc.tokens_file",
-        kind: Kind::Path,
-        default: None,
-        doc: &[
+    optional(
+        "rpc.tokens_file",
+        Kind::Path,
+        "\"tokens.toml\"",
+        &[
             "API tokens, one line each: name = \"token\". Limits then apply per token.",
             "Not readable by group or others.",
         ],
-        example: "\"tokens.toml\"",
-    },
-    key("rpc.connections_max", integer(1, 100_000), "1024", &["Connections at once."]),
+    ),
+    key(
+        "rpc.connections_max",
+        integer(1, 100_000),
+        "1024",
+        &["Connections at once. At most half of the files that the process may have open."],
+    ),
     key(
         "rpc.client_share_percent",
         integer(1, 100),
@@ -123,7 +142,7 @@ pub const KEYS: &[Key] = &[
         "268435456",
         &[
             "Memory for what clients send and do not get answered yet, and for what they are sent and do not",
-            "read: half for each, for all clients together, in bytes. Each connection takes about 40 KiB more.",
+            "read: half for each, for all clients together, in bytes. Each connection takes up to 40 KiB more.",
         ],
     ),
     key("rpc.batch_max", integer(1, 10_000), "100", &["Calls in one JSON-RPC batch."]),
@@ -160,6 +179,63 @@ pub const KEYS: &[Key] = &[
         &["Transactions waiting from one client."],
     ),
     key(
+        "limits.wait_ms_max",
+        integer(1, 3_600_000),
+        "100",
+        &[
+            "How long transactions may wait to be ordered. While as many wait as the cluster orders in this time,",
+            "new ones are refused with busy. On a slow network it is three times the shortest wait, if that is",
+            "longer. More orders a little more per second, later.",
+        ],
+    ),
+    key(
+        "eth.call_gas_max",
+        integer(21_000, 1_000_000_000_000),
+        "50000000",
+        &["Ethereum API: gas of one call, or of one step of an estimate."],
+    ),
+    key(
+        "eth.calls_max",
+        integer(1, 1_024),
+        "4",
+        &["Calls, estimates, proofs and traces of one rollup at the same time. Others wait."],
+    ),
+    key("eth.logs_blocks_max", integer(1, 10_000_000), "10000", &["Blocks that one query of logs looks at."]),
+    key("eth.logs_max", integer(1, 10_000_000), "20000", &["Logs in one answer."]),
+    key("eth.filters_max", integer(1, 1_000_000), "1024", &["Filters of one rollup."]),
+    key(
+        "eth.filter_idle_ms",
+        integer(100, 86_400_000),
+        "300000",
+        &["A filter that is not asked for so long is gone."],
+    ),
+    key(
+        "eth.trace_bytes_max",
+        integer(1_024, 1024 * MIB),
+        "33554432",
+        &["What one trace may record, in bytes."],
+    ),
+    optional(
+        "auditor.rollup",
+        Kind::Name,
+        "\"evm\"",
+        &[
+            "A rollup that an execution client executes once more, to compare: a slotted one with Ethereum's",
+            "base fee. All three keys of this section, or none. `baton config client-genesis` writes what the",
+            "client starts from.",
+        ],
+    ),
+    optional("auditor.url", Kind::Url, "\"http://127.0.0.1:8551\"", &["The client's Engine API."]),
+    optional(
+        "auditor.jwt_file",
+        Kind::Path,
+        "\"jwt.hex\"",
+        &[
+            "The secret that the client was started with: 64 hexadecimal digits.",
+            "Not readable by group or others.",
+        ],
+    ),
+    key(
         "storage.history",
         Kind::History,
         "\"full\"",
@@ -177,6 +253,68 @@ pub const KEYS: &[Key] = &[
             "With less than this free on the disk of data_dir, in bytes, the node is not ready and says why.",
             "It goes on until the disk is full, and then stops.",
         ],
+    ),
+    key(
+        "l1.endpoints",
+        Kind::Urls,
+        "[]",
+        &[
+            "Nodes of L1, http(s):// or ws(s)://; for a genesis with a section l1. With several the next is asked",
+            "when one fails, and a block that they do not agree on is no origin. Without any, this node orders as",
+            "the others do and sees nothing of L1.",
+        ],
+    ),
+    key("l1.poll_ms", integer(50, 60_000), "2000", &["How often L1 is asked for news."]),
+    Key {
+        name: "l1.key_file",
+        kind: Kind::Path,
+        default: None,
+        doc: &[
+            "The key that pays for batches on L1: hex, or an encrypted keystore in JSON. Not readable by group or",
+            "others. Without it this node posts nothing; one of the cluster has to.",
+        ],
+        example: "\"l1.key\"",
+    },
+    Key {
+        name: "l1.password_file",
+        kind: Kind::Path,
+        default: None,
+        doc: &["The password of an encrypted l1.key_file. Not readable by group or others."],
+        example: "\"l1.password\"",
+    },
+    key(
+        "l1.post_after_ms",
+        integer(0, 3_600_000),
+        "0",
+        &[
+            "How long this node lets others post a batch first. Give nodes different times: two that post at once",
+            "pay twice, and do no other harm.",
+        ],
+    ),
+    key(
+        "l1.directory",
+        Kind::Path,
+        "\"batches\"",
+        &["Where the data of batches are put when the genesis says directory."],
+    ),
+    key(
+        "l1.gas_fee_max_gwei",
+        integer(1, 1_000_000),
+        "500",
+        &["Most to offer per gas; above, batches wait."],
+    ),
+    key("l1.blob_fee_max_gwei", integer(1, 1_000_000), "500", &["Most to offer per blob gas."]),
+    key(
+        "l1.batch_cost_max_gwei",
+        integer(1, 1_000_000_000_000),
+        "200000000",
+        &["Most that one batch may cost; above, batches wait and the node is not ready."],
+    ),
+    key(
+        "l1.day_cost_max_gwei",
+        integer(1, 1_000_000_000_000),
+        "2000000000",
+        &["Most that all batches may cost in 24 hours, counted from the start of the node."],
     ),
     key(
         "log.format",
@@ -270,6 +408,10 @@ impl Key {
     pub fn from_text(&self, text: &str) -> Result<Value, String> {
         match self.kind {
             Kind::Integer { .. } => text.parse().map(Value::Integer).map_err(|_| self.allowed()),
+            Kind::Urls => {
+                let urls = text.split(',').filter(|url| !url.is_empty());
+                Ok(Value::Array(urls.map(|url| Value::String(url.trim().to_owned())).collect()))
+            }
             Kind::Cors if text != "*" => {
                 let origins = text.split(',').filter(|origin| !origin.is_empty());
                 Ok(Value::Array(origins.map(|origin| Value::String(origin.trim().to_owned())).collect()))
@@ -296,12 +438,20 @@ impl Key {
             (Kind::Path, Value::String(path)) => !path.is_empty(),
             (Kind::Address, Value::String(address)) => address.parse::<SocketAddr>().is_ok(),
             (Kind::Integer { min, max }, Value::Integer(value)) => (min..=max).contains(value),
+            (Kind::Url, Value::String(url)) => {
+                url.strip_prefix("http://").is_some_and(|rest| rest.contains(|c: char| c.is_alphanumeric()))
+            }
+            (Kind::Name, Value::String(name)) => !name.is_empty(),
             (Kind::Choice(choices), Value::String(choice)) => choices.contains(&choice.as_str()),
             (Kind::Filter, Value::String(filter)) => tracing_subscriber::EnvFilter::try_new(filter).is_ok(),
             (Kind::Cors, Value::String(star)) => star == "*",
             (Kind::Cors, Value::Array(origins)) => {
                 origins.iter().all(|origin| origin.as_str().is_some_and(|origin| origin.contains("://")))
             }
+            (Kind::Urls, Value::Array(urls)) => urls.iter().all(|url| {
+                let schemes = ["http://", "https://", "ws://", "wss://"];
+                url.as_str().is_some_and(|url| schemes.iter().any(|scheme| url.starts_with(scheme)))
+            }),
             (Kind::History, Value::String(full)) => full == "full",
             (Kind::History, Value::Table(window)) => {
                 window.len() == 1 && window.get("blocks").and_then(Value::as_integer).is_some_and(|n| n > 0)
@@ -320,12 +470,17 @@ impl Key {
             Kind::Path => "a path".to_owned(),
             Kind::Address => "an address and port, such as \"127.0.0.1:8545\"".to_owned(),
             Kind::Integer { min, max } => format!("a whole number from {min} to {max}"),
+            Kind::Url => {
+                "an address such as \"http://127.0.0.1:8551\"; for TLS put a proxy in between".to_owned()
+            }
+            Kind::Name => "the name of a rollup of the genesis".to_owned(),
             Kind::Choice(choices) => format!("one of {}", choices.join(", ")),
             Kind::Filter => "a log filter, such as \"info\" or \"info,baton_consensus=debug\"".to_owned(),
             Kind::Cors => "\"*\" or a list of origins, such as [\"https://example.org\"]".to_owned(),
             Kind::History => {
                 "\"full\" or { blocks = N } (as flag or in the environment: full or N)".to_owned()
             }
+            Kind::Urls => "a list of URLs with http://, https://, ws:// or wss://".to_owned(),
             Kind::Peers => "identities with addresses: { \"0x<64 digits>\" = \"10.0.0.2:30545\" }".to_owned(),
         }
     }

@@ -139,3 +139,11 @@ fn tokens_stay_private() {
     let error = config.load_tokens().unwrap_err().to_string();
     assert!(error.contains("16 characters") && !error.contains("short"), "{error}");
 }
+
+/// What the file says about memory is what the API keeps to.
+#[test]
+fn the_memory_of_a_connection_is_told() {
+    let doc = table::find("rpc.memory_bytes_max").unwrap().doc.join(" ");
+    let expect = format!("Each connection takes up to {} KiB more", CONNECTION_BYTES_MAX / 1_024);
+    assert!(doc.contains(&expect), "{doc}");
+}

@@ -21,6 +21,8 @@ fn table() -> Table<u64> {
             "",
             |_, _, pair: Pair| async move { Ok("x".repeat(usize::try_from(pair.left).unwrap())) },
         )
+        .with("shut", "", |_, _, pair: Pair| async move { Ok(pair.left) })
+        .gated(|_| Err(Refusal::new(Reason::Busy, "flooded").retry_after(70)))
         .with("never", "", |_, _, _: NoParams| std::future::pending::<Result<(), Refusal>>())
         .with("submit", "", |_, _, params: SubmitParams| async { Ok(params) })
         .with("submitBatch", "", |_, _, params: SubmitBatchParams| async { Ok(params) })
@@ -63,6 +65,16 @@ fn result(id: Value, result: Value) -> Value {
     json!({"jsonrpc": "2.0", "id": id, "result": result})
 }
 
+/// A flood is refused before its parameters are looked at.
+#[tokio::test]
+async fn a_shut_gate_refuses_unread() {
+    for params in [r#"{"left":1}"#, r#"{"left":"no number"}"#, "[1,2,3,4]"] {
+        let call = format!(r#"{{"jsonrpc":"2.0","id":7,"method":"shut","params":{params}}}"#);
+        let error = answer(&call).await.unwrap()["error"]["data"].take();
+        assert_eq!(error, json!({"reason": "busy", "detail": "flooded", "retry_after_ms": 70}), "{params}");
+    }
+}
+
 #[tokio::test]
 async fn calls_by_name_and_by_position() {
     let call = |params: &str| format!(r#"{{"jsonrpc":"2.0","id":1,"method":"add","params":{params}}}"#);
@@ -78,8 +90,8 @@ async fn calls_by_name_and_by_position() {
     for (params, detail) in [
         ("{}", "missing field `left`"),
         ("null", "missing field `left`"),
-        ("[]", "invalid length 0"),
-        ("[1,2,3]", "trailing characters"),
+        ("[]", "parameter 1 (left) is missing"),
+        ("[1,2,3]", "3 parameters; at most 2: left, right"),
         (r#"{"left":-1}"#, "invalid value"),
         (r#"{"left":1,"middle":2}"#, "unknown field `middle`"),
         ("7", "object or an array"),

@@ -2,16 +2,22 @@
 
 use super::views::{self, GenesisView};
 use crate::{
-    api::{Api, Caller},
+    api::{Api, Caller, PeersSource},
     dispatch::NoParams,
     openrpc::Document,
 };
-use baton_consensus::client::BlockId;
+use alloy_primitives::{Address, U256};
+use baton_consensus::{
+    client::{BlockId, Live},
+    evm::Question,
+};
+use baton_execution::evm::proof::SLOTS_MAX;
 use baton_types::{
     Digest, Rollup, TxId,
     api::{
-        BlockParams, BlockRef, BlockView, EpochView, MempoolView, ProofResult, RollupBlocksParams,
-        RollupBlocksResult, StatusView, TransactionParams, TransactionView, ValidatorView,
+        BlockParams, BlockProofParams, BlockProofResult, BlockRef, BlockView, ClusterView, EpochView,
+        EvmProofParams, EvmProofResult, MempoolView, ProofResult, RollupBlocksParams, RollupBlocksResult,
+        SecondView, StatusView, TransactionParams, TransactionView, ValidatorView,
     },
     hex,
     receipt::{Reason, Refusal},
@@ -37,6 +43,44 @@ pub async fn proof(api: Api, _: Caller, params: TransactionParams) -> Result<Pro
 pub async fn block(api: Api, _: Caller, params: BlockParams) -> Result<BlockView, Refusal> {
     let found = api.client.block(block_id(&params.block)?).await?;
     Ok(views::block(&api.chain, &found, params.payloads))
+}
+
+pub async fn block_proof(api: Api, _: Caller, params: BlockProofParams) -> Result<BlockProofResult, Refusal> {
+    Ok(BlockProofResult::from(&api.client.block_proof(block_id(&params.block)?).await?))
+}
+
+pub async fn evm_proof(api: Api, _: Caller, params: EvmProofParams) -> Result<EvmProofResult, Refusal> {
+    let rollup = match &params.rollup {
+        Some(rollup) => api.chain.rollup(rollup)?.id(),
+        None => {
+            let first = api.client.executions().next().map(|execution| execution.id);
+            first.ok_or_else(|| Refusal::new(Reason::BadRequest, "this cluster has no EVM rollup"))?
+        }
+    };
+    Ok(EvmProofResult::from(&api.client.evm_proof(rollup, &question(&params)?).await?))
+}
+
+#[doc(hidden)]
+pub fn question(params: &EvmProofParams) -> Result<Question, Refusal> {
+    let refused = |detail: String| Refusal::new(Reason::BadRequest, detail);
+    match (&params.account, &params.transaction) {
+        (Some(account), None) => {
+            if params.slots.len() > SLOTS_MAX {
+                return Err(refused(format!("slots: {} of them; at most {SLOTS_MAX}", params.slots.len())));
+            }
+            let address =
+                hex::decode_array::<20>(account).map_err(|error| refused(format!("account: {error}")))?;
+            let slot = |slot: &String| {
+                let bytes =
+                    hex::decode_array::<32>(slot).map_err(|error| refused(format!("slots: {error}")))?;
+                Ok(U256::from_be_bytes(bytes))
+            };
+            let slots = params.slots.iter().map(slot).collect::<Result<_, _>>()?;
+            Ok(Question::Account { address: Address::from(address), slots })
+        }
+        (None, Some(transaction)) if params.slots.is_empty() => Ok(Question::Receipt(parse_id(transaction)?)),
+        _ => Err(refused("expected either account, with slots or without, or transaction".to_owned())),
+    }
 }
 
 #[doc(hidden)]
@@ -81,15 +125,22 @@ pub async fn rollup_blocks(
 }
 
 pub async fn rollups(api: Api, _: Caller, _: NoParams) -> Result<Vec<Rollup>, Refusal> {
-    Ok(api.chain.genesis.rollups.clone())
+    let mut rollups = api.chain.genesis.rollups.clone();
+    // Accounts of block 0 may be many megabytes; they are in the genesis file.
+    rollups.iter_mut().filter_map(|rollup| rollup.evm.as_mut()).for_each(|evm| evm.alloc.clear());
+    Ok(rollups)
 }
 
 pub async fn mempool(api: Api, _: Caller, _: NoParams) -> Result<MempoolView, Refusal> {
     Ok(views::mempool(&api.client.mempool()))
 }
 
+pub async fn last_minute(api: Api, _: Caller, _: NoParams) -> Result<Vec<SecondView>, Refusal> {
+    Ok(api.client.last_minute().seconds().map(views::second).collect())
+}
+
 pub async fn validators(api: Api, _: Caller, _: NoParams) -> Result<Vec<ValidatorView>, Refusal> {
-    Ok(views::validators(&api.chain, &api.client.live()))
+    Ok(views::validators(&api.chain, &api.client.live(), &api.client.tally()))
 }
 
 pub async fn epoch(api: Api, _: Caller, _: NoParams) -> Result<EpochView, Refusal> {
@@ -97,10 +148,26 @@ pub async fn epoch(api: Api, _: Caller, _: NoParams) -> Result<EpochView, Refusa
 }
 
 pub async fn status(api: Api, _: Caller, _: NoParams) -> Result<StatusView, Refusal> {
+    let waiting = api.client.mempool().transactions;
+    Ok(status_view(&api, &api.client.live(), waiting))
+}
+
+fn status_view(api: &Api, live: &Live, waiting: u64) -> StatusView {
     let uptime_ms = u64::try_from(api.started.elapsed().as_millis()).unwrap_or(u64::MAX);
     let health = api.health.borrow().clone();
-    let waiting = api.client.mempool().transactions;
-    Ok(views::status(&api.chain, &api.client.live(), &health, uptime_ms, waiting))
+    views::status(&api.chain, live, &health, uptime_ms, waiting)
+}
+
+/// What the topic `cluster` tells; `peers` as of the last look.
+pub(crate) fn cluster_view(api: &Api, peers: &PeersSource) -> ClusterView {
+    let (live, mempool) = (api.client.live(), views::mempool(&api.client.mempool()));
+    ClusterView {
+        time_ms: api.client.now_ms(),
+        status: status_view(api, &live, mempool.transactions),
+        executions: api.client.executions().map(|execution| views::execution(&execution.status())).collect(),
+        members: views::sights(&api.chain, &live, &api.client.tally(), peers.borrow().as_ref()),
+        mempool,
+    }
 }
 
 pub async fn genesis(api: Api, _: Caller, _: NoParams) -> Result<GenesisView, Refusal> {

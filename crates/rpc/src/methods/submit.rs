@@ -17,6 +17,11 @@ use bytes::Bytes;
 #[cfg(test)]
 mod tests;
 
+/// What is refused here is counted as a request, not as transactions: nobody has looked how many it holds.
+pub fn admits(api: &Api) -> Result<(), Refusal> {
+    api.client.admits()
+}
+
 pub async fn submit(api: Api, caller: Caller, params: SubmitParams) -> Result<SubmitResult, Refusal> {
     let SubmitParams { rollup, data, valid_until, fee_hint, ack } = params;
     let submission = Submission { rollup, data, valid_until, fee_hint };

@@ -1,9 +1,10 @@
 //! Subscriptions: what each topic needs before its pump can run.
 
-use super::read::parse_id;
+use super::read::{cluster_view, parse_id};
 use crate::{
     api::{Api, Caller},
-    pumps, session,
+    pumps,
+    session::{self, Style},
 };
 use baton_types::{
     api::{Topic, UnsubscribeParams},
@@ -17,7 +18,7 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
     match topic {
         Topic::Blocks { ids } => {
             let chain = api.chain.clone();
-            session.subscribe(starts, |feed| pumps::blocks(feed, events, chain, recent, ids))
+            session.subscribe(starts, Style::Baton, |feed| pumps::blocks(feed, events, chain, recent, ids))
         }
         Topic::Transaction { id } => {
             let id = parse_id(&id)?;
@@ -27,7 +28,15 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
                 let client = client.clone();
                 async move { client.transaction(id).await }
             };
-            session.subscribe(starts, |feed| pumps::transaction(feed, id, present, events, recent, look_up))
+            session.subscribe(starts, Style::Baton, |feed| {
+                pumps::transaction(feed, id, present, events, recent, look_up)
+            })
+        }
+        Topic::Cluster => {
+            let (api, peers) = (api.clone(), api.peers.clone());
+            session.subscribe(starts, Style::Baton, |feed| {
+                pumps::cluster(feed, move || cluster_view(&api, &peers))
+            })
         }
         Topic::Rollup { rollup, from_height } => {
             let rollup = api.chain.rollup(&rollup)?.id();
@@ -44,7 +53,8 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
                 let client = reader.clone();
                 async move { client.finalized(height).await }
             };
-            session.subscribe(starts, |feed| pumps::rollup(feed, rollup, from, events, tip, read))
+            session
+                .subscribe(starts, Style::Baton, |feed| pumps::rollup(feed, rollup, from, events, tip, read))
         }
     }
 }

@@ -4,15 +4,22 @@ use crate::{
     api::{Chain, Health},
     config::Limits,
 };
-use baton_consensus::client::{BlockFound, Live, TransactionStatus};
+use baton_consensus::{
+    client::{BlockFound, Live, TransactionStatus},
+    elections::{ElectionFound, EpochProofFound},
+    evm,
+    lottery::{commitment_view, election_view},
+    minute::Second,
+    tally::{Tally, Window},
+};
 use baton_execution::pool::PoolStats;
 use baton_types::{
-    Block, Digest, Genesis, RollupId, Segment, TxId,
+    Block, Digest, ExecutionResult, Genesis, PublicKey, RollupId, Segment, TxId,
     api::{
-        BlockView, EpochView, MempoolView, Place, ReceiptView, RollupBlock, RollupPoolView, SegmentView,
-        StatusView, TransactionView, ValidatorView,
+        BlockView, ElectionView, EpochProofView, EpochView, ExecutionSight, HeadView, MemberCounts,
+        MemberSight, MempoolView, Place, ReceiptView, ResultView, RollupBlock, RollupPoolView, SecondView,
+        SegmentView, StatusView, TransactionView, ValidatorView,
     },
-    block::ElectionKind,
     faults_tolerated, hex,
     merkle::{EMPTY, Heads},
     quorum,
@@ -22,7 +29,7 @@ use commonware_codec::EncodeSize as _;
 use commonware_cryptography::{Digested, Digestible as _};
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Serialize, Serializer};
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::BTreeSet, sync::Arc};
 
 #[cfg(test)]
 mod tests;
@@ -44,16 +51,6 @@ fn count(value: usize) -> u64 {
 
 fn short_count(value: usize) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-const fn election_name(kind: ElectionKind) -> &'static str {
-    match kind {
-        ElectionKind::Genesis => "genesis",
-        ElectionKind::RoundRobin => "round-robin",
-        ElectionKind::ThresholdLottery => "threshold-lottery",
-        ElectionKind::ZkLottery => "zk-lottery",
-        ElectionKind::StakeWeighted => "stake-weighted",
-    }
 }
 
 pub(crate) fn receipt(receipt: &Receipt) -> ReceiptView {
@@ -90,6 +87,10 @@ fn payloads(segment: &Segment) -> Vec<hex::Hex> {
     segment.transactions.iter().map(|transaction| hex::Hex(transaction.payload.to_vec())).collect()
 }
 
+fn bundles(segment: &Segment) -> Vec<Option<String>> {
+    segment.transactions.iter().map(|one| one.bundle.as_ref().map(ToString::to_string)).collect()
+}
+
 fn id_strings(ids: &[TxId]) -> Vec<String> {
     ids.iter().map(TxId::to_string).collect()
 }
@@ -106,6 +107,9 @@ pub(crate) fn block(chain: &Chain, found: &BlockFound, with_payloads: bool) -> B
             head: head(&body.heads, rollup),
             ids: id_strings(ids),
             payloads: with_payloads.then(|| payloads(segment)),
+            valid_until: with_payloads
+                .then(|| segment.transactions.iter().map(|one| one.valid_until).collect()),
+            bundles: with_payloads.then(|| bundles(segment)),
         })
         .collect();
     BlockView {
@@ -118,15 +122,32 @@ pub(crate) fn block(chain: &Chain, found: &BlockFound, with_payloads: bool) -> B
         timestamp_ms: header.timestamp_ms,
         committer: chain.index_of(&header.committer),
         author: chain.index_of(&header.author),
-        election: election_name(header.election).to_owned(),
+        election: header.election.name().to_owned(),
         parent_seed: hex::encode(&header.parent_seed),
         body_root: hex::encode(&header.body_root),
         heads_root: hex::encode(&header.heads_root),
         history_root: hex::encode(&header.history_root),
         transactions: count(block.transactions()),
         bytes: count(block.encode_size()),
+        heads: body
+            .heads
+            .iter()
+            .map(|(rollup, head)| HeadView { rollup: rollup.0, head: hex::encode(head) })
+            .collect(),
+        results: body.results.iter().map(|(rollup, result)| execution_result(*rollup, result)).collect(),
         segments,
         certificate: found.certificate.as_ref().map(hex::encode_value),
+    }
+}
+
+fn execution_result(rollup: RollupId, result: &ExecutionResult) -> ResultView {
+    ResultView {
+        rollup: rollup.0,
+        executed_to: result.executed_to,
+        number: result.number,
+        hash: hex::encode(&result.hash.0),
+        state_root: hex::encode(&result.state_root.0),
+        base_fee: result.base_fee,
     }
 }
 
@@ -164,31 +185,120 @@ pub(crate) fn mempool(stats: &PoolStats) -> MempoolView {
     }
 }
 
+pub(crate) fn second(second: &Second) -> SecondView {
+    let mut times = second.finality_ms.clone();
+    times.sort_unstable();
+    SecondView {
+        time_ms: 1_000 * second.at,
+        blocks: second.blocks,
+        transactions: second.transactions,
+        finality_ms: times.get(times.len() / 2).copied(),
+    }
+}
+
+pub(crate) const fn execution(status: &evm::Status) -> ExecutionSight {
+    ExecutionSight {
+        rollup: status.rollup.0,
+        executed_to: status.executed_to,
+        number: status.number,
+        stopped: status.stopped.is_some(),
+    }
+}
+
 /// Every member of the genesis, whether it holds a share in this epoch or not.
-pub(crate) fn validators(chain: &Chain, live: &Live) -> Vec<ValidatorView> {
+pub(crate) fn validators(chain: &Chain, live: &Live, tally: &Tally) -> Vec<ValidatorView> {
     chain
         .genesis
         .members
         .iter()
         .zip(0..)
         .map(|(member, index)| {
-            let identity = member.identity().ok();
-            let holder =
-                identity.as_ref().and_then(|key| live.holders.iter().position(|holder| holder == key));
-            let last_vote_view = holder.and_then(|holder| live.last_vote_view.get(holder).copied().flatten());
-            let authored = identity.as_ref().and_then(|key| live.blocks_authored.get(key));
+            let last_vote_view = last_vote(live, member.identity().ok().as_ref());
+            let place = usize::try_from(index).expect("members have small indices");
+            let since_start = counts(&tally.since_start, place);
             ValidatorView {
                 index,
                 identity: member.identity.clone(),
                 p2p: member.p2p.to_string(),
                 weight: member.weight,
-                voting: last_vote_view.is_some_and(|view| view.saturating_add(VOTING_VIEWS) >= live.view),
+                voting: is_voting(live, last_vote_view),
                 last_vote_view,
-                blocks_authored: authored.copied().unwrap_or(0),
+                blocks_authored: since_start.blocks_authored,
+                benched: tally.benched.contains(place),
+                suspended: tally.suspended.contains(place),
+                epoch: counts(&tally.epoch, place),
+                since_start,
                 this_node: index == chain.facts.index,
             }
         })
         .collect()
+}
+
+/// Every member, as this node sees it now; `peers` are those connected to it.
+pub(crate) fn sights(
+    chain: &Chain,
+    live: &Live,
+    tally: &Tally,
+    peers: Option<&BTreeSet<PublicKey>>,
+) -> Vec<MemberSight> {
+    let members = chain.genesis.members.iter().zip(0..);
+    members
+        .map(|(member, index)| {
+            let identity = member.identity().ok();
+            let known = identity.as_ref();
+            let place = usize::try_from(index).expect("members have small indices");
+            let last_vote_view = last_vote(live, known);
+            MemberSight {
+                index,
+                connected: peers
+                    .map(|peers| index == chain.facts.index || known.is_some_and(|key| peers.contains(key))),
+                voting: is_voting(live, last_vote_view),
+                last_vote_view,
+                benched: tally.benched.contains(place),
+                suspended: tally.suspended.contains(place),
+                clock_ahead_ms: known.and_then(|key| live.authors_ahead.get(key)).copied(),
+            }
+        })
+        .collect()
+}
+
+/// The last view with a vote of a member, if it holds a share in this epoch.
+fn last_vote(live: &Live, member: Option<&PublicKey>) -> Option<u64> {
+    let holder = live.holders.iter().position(|holder| Some(holder) == member)?;
+    live.last_vote_view.get(holder).copied().flatten()
+}
+
+fn is_voting(live: &Live, last_vote_view: Option<u64>) -> bool {
+    last_vote_view.is_some_and(|view| view.saturating_add(VOTING_VIEWS) >= live.view)
+}
+
+fn counts(window: &Window, member: usize) -> MemberCounts {
+    let counts = window.counts.get(member).copied().unwrap_or_default();
+    MemberCounts {
+        from_height: window.from_height,
+        blocks_authored: counts.authored,
+        designations: counts.designated,
+        reveals: counts.reveals,
+        single_proofs: counts.single_proofs,
+        turns_missed: counts.turns_missed,
+        segments_benched: counts.segments_benched,
+        suspensions: counts.suspensions,
+    }
+}
+
+pub(crate) fn election(chain: &Chain, found: &ElectionFound) -> ElectionView {
+    election_view(found.block.inner().header(), |member| chain.index_of(member), found.elected.as_ref())
+}
+
+pub(crate) fn epoch_proof(found: &EpochProofFound) -> EpochProofView {
+    EpochProofView {
+        epoch: found.epoch,
+        member: found.member.into(),
+        proof_hash: hex::encode(&found.hash),
+        commitment: found.commitment.as_ref().map(commitment_view),
+        bytes: count(found.proof.len()),
+        proof: hex::Hex(found.proof.to_vec()),
+    }
 }
 
 /// How many hold a share; before the first epoch is known, those of the genesis.
@@ -206,7 +316,7 @@ pub(crate) fn epoch(chain: &Chain, live: &Live) -> EpochView {
         first_height,
         last_height: first_height.saturating_add(genesis.epoch_blocks - 1),
         group_key: genesis.key_generation.group_key.clone(),
-        election: election_name(genesis.election.kind()).to_owned(),
+        election: genesis.election.kind().name().to_owned(),
         holders,
         quorum: quorum(holders),
         faults: faults_tolerated(holders),

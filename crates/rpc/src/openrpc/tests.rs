@@ -46,7 +46,7 @@ fn a_choice_of_topics_goes_by_name() {
     assert_eq!(params[0], ("topic", true));
     assert_eq!(params.len(), 5, "{params:?}");
     let topics = &method("baton_subscribe")["params"][0]["schema"]["enum"];
-    assert_eq!(topics, &json!(["blocks", "transaction", "rollup"]));
+    assert_eq!(topics, &json!(["blocks", "transaction", "cluster", "rollup"]));
 }
 
 #[test]

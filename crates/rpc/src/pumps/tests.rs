@@ -1,15 +1,20 @@
 use super::*;
 use crate::{
+    api::Health,
     config::Limits,
-    testing::{self, Connection, block, chain},
+    session::Style,
+    testing::{self, Connection, block, chain, live},
 };
-use baton_types::{api::BlockEvent, merkle::EMPTY};
+use baton_types::{
+    api::{BlockEvent, MempoolView},
+    merkle::EMPTY,
+};
 use serde_json::json;
 use std::sync::atomic::AtomicU64;
 use tokio::sync::broadcast;
 
 fn event(rung: Rung, block: &Digested<Block>) -> Event {
-    Event::Block { rung, block: block.clone(), time_ms: 77 }
+    Event::Block { rung, block: block.clone(), time_ms: 77, voters: [0, 3].into_iter().collect() }
 }
 
 fn emit(sender: &broadcast::Sender<Event>, event: Event) {
@@ -31,10 +36,10 @@ async fn block_events_read_as_their_type_says() {
     let result = connection.next().await;
     let expect = BlockEvent {
         ids: Some(block.inner().ids().map(TxId::to_string).collect()),
-        ..block_event(&chain(), &block, Rung::Notarized, 77, recent.facts(&block).bytes())
+        ..block_event(&chain(), &recent.facts(&block), Rung::Notarized, 77, [0, 3].into_iter().collect())
     };
     assert_eq!(result, serde_json::to_value(&expect).unwrap());
-    assert_eq!(expect.transactions, 3);
+    assert_eq!((expect.transactions, &expect.voters[..]), (3, &[0, 3][..]));
     assert_eq!(serde_json::from_value::<BlockEvent>(result).unwrap(), expect);
 }
 
@@ -61,6 +66,28 @@ async fn a_slow_subscriber_of_blocks_is_told_what_it_missed() {
     assert_eq!(heights.len() as u64 + lagged, 20, "seen or counted");
     assert!(heights.is_sorted());
     assert_eq!(connection.metrics.lagged.load(Relaxed), lagged);
+}
+
+#[tokio::test]
+async fn the_cluster_is_looked_at_again_and_again() {
+    let looks = Arc::new(AtomicU64::new(0));
+    let mut connection = Connection::new(&Limits::default());
+    let count = looks.clone();
+    connection.subscribe(|feed| {
+        cluster(feed, move || ClusterView {
+            time_ms: count.fetch_add(1, Relaxed),
+            status: views::status(&chain(), &live(), &Health::ready(), 1, 2),
+            mempool: MempoolView { transactions: 2, bytes: 3, bytes_max: 4, rollups: Vec::new() },
+            executions: Vec::new(),
+            members: Vec::new(),
+        })
+    });
+    for time in 0..3 {
+        let result = connection.next().await;
+        let view: ClusterView = serde_json::from_value(result).unwrap();
+        assert_eq!((view.time_ms, view.status.ready, view.mempool.transactions), (time, true, 2));
+    }
+    assert!(looks.load(Relaxed) <= 4, "no look is kept for later");
 }
 
 fn pending() -> TransactionStatus {
@@ -206,7 +233,7 @@ async fn subscriptions_are_limited_and_can_be_ended() {
     let pump = |feed| blocks(feed, events.resubscribe(), chain(), Arc::default(), false);
     assert_eq!(connection.subscribe(pump), 1);
     assert_eq!(connection.subscribe(pump), 2);
-    let refused = connection.session.subscribe(&Default::default(), pump).unwrap_err();
+    let refused = connection.session.subscribe(&Default::default(), Style::Baton, pump).unwrap_err();
     assert_eq!(refused.reason, Reason::ClientLimit);
     assert!(connection.session.unsubscribe(1));
     assert!(!connection.session.unsubscribe(1));

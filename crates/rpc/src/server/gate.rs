@@ -32,6 +32,8 @@ const REFUSALS_MAX: usize = 64;
 const REFUSAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long to wait when the system gives no connection, as when it is out of file descriptors.
 const ACCEPT_RETRY: Duration = Duration::from_millis(200);
+/// So often it is said that the system gives none.
+const COMPLAINT_INTERVAL: Duration = Duration::from_secs(10);
 
 /// A listener with a limit of connections, also for each client, and timeouts for each.
 pub(super) struct Gate {
@@ -45,6 +47,8 @@ pub(super) struct Gate {
     patience: Duration,
     requests_bytes: Budget,
     metrics: Arc<Metrics>,
+    /// When it last said that the system gives no connections.
+    complained: Option<Instant>,
 }
 
 /// Knows when all connections of a gate are closed.
@@ -77,6 +81,7 @@ impl Gate {
             patience: limits.request_timeout(),
             requests_bytes,
             metrics,
+            complained: None,
         }
     }
 
@@ -113,6 +118,19 @@ impl Gate {
             metrics: self.metrics.clone(),
             _place: place,
             _held: Held::new(&self.metrics, |metrics| &metrics.connections),
+        }
+    }
+
+    /// Counts every failure; a line for each would fill the log.
+    fn complain(&mut self, error: &io::Error) {
+        self.metrics.accepts_failed.fetch_add(1, Relaxed);
+        let now = Instant::now();
+        if self.complained.is_none_or(|last| now >= last + COMPLAINT_INTERVAL) {
+            self.complained = Some(now);
+            tracing::warn!(
+                %error,
+                "cannot accept connections; if too many files are open, raise the limit (ulimit -n, LimitNOFILE)"
+            );
         }
     }
 
@@ -155,7 +173,7 @@ impl Listener for Gate {
                 },
                 Err(error) if of_one_peer(&error) => (),
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept connections; check the limit of open files");
+                    self.complain(&error);
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }

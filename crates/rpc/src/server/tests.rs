@@ -41,7 +41,7 @@ fn table() -> Table<()> {
         .with("never", "", |(), _, _: NoParams| std::future::pending::<Result<(), Refusal>>())
         .with("flood", "", |(), caller: Caller, params: Bytes| async move {
             let (session, starts) = session::of(&caller)?;
-            session.subscribe(starts, move |feed| async move {
+            session.subscribe(starts, session::Style::Baton, move |feed| async move {
                 let text = format!("\"{}\"", "x".repeat(params.bytes));
                 loop {
                     feed.send(&[&text]).await?;
@@ -63,13 +63,13 @@ async fn start(config: ServerConfig) -> Running {
     let table = Arc::new(table());
     let metrics = Arc::new(Metrics::new(table.methods().iter().map(|method| method.name)));
     let dispatcher = Dispatcher::new(table, config.limits.clone(), metrics.clone());
-    let has_rollup = |(): &(), name: &str| match name {
+    let rollup = |(): &(), name: &str| match name {
         "demo" => Ok(()),
         _ => Err(Refusal::new(Reason::UnknownRollup, "only demo")),
     };
     let (stop, stopped) = oneshot::channel();
     let shutdown = async move { stopped.await.unwrap_or(()) };
-    let serving = tokio::spawn(serve_over(listener, (), dispatcher, has_rollup, config, shutdown));
+    let serving = tokio::spawn(serve_over(listener, (), dispatcher, rollup, config, shutdown));
     Running { address, metrics, stop, serving }
 }
 
@@ -318,9 +318,10 @@ async fn a_head_or_message_that_trickles_in_is_cut_off() {
     // Pongs between the frames of a message do not stop its clock.
     let frame = |opcode: OpCode, data: &'static [u8]| Message::Frame(Frame::message(data, opcode, false));
     let mut next = frame(OpCode::Data(Data::Text), b"{");
+    let mut ticks = tokio::time::interval(Duration::from_millis(10));
     while socket.send(next).await.is_ok() && socket.send(Message::Pong(bytes::Bytes::new())).await.is_ok() {
         next = frame(OpCode::Data(Data::Continue), b" ");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        ticks.tick().await;
     }
     assert_eq!(server.metrics.dropped_so_far(Dropped::Slow), 2);
 }
@@ -500,4 +501,49 @@ async fn ops_endpoints_tell_health_and_metrics() {
     assert_eq!(get("/").await.0, 404);
     drop(stop);
     serving.await.unwrap().unwrap();
+}
+
+/// Head and body of the answer to a GET.
+async fn get(running: &Running, path: &str, headers: &str) -> (String, Vec<u8>) {
+    let mut stream = TcpStream::connect(running.address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply).await.unwrap();
+    let end = reply.windows(4).position(|bytes| bytes == b"\r\n\r\n").expect("a head");
+    (String::from_utf8(reply[..end].to_vec()).unwrap().to_lowercase(), reply[end + 4..].to_vec())
+}
+
+#[tokio::test]
+async fn browsers_get_the_explorer_and_programs_a_line_of_text() {
+    let running = started(Limits::default()).await;
+    let files = [
+        ("/", "text/html"),
+        ("/explorer/app.js", "text/javascript"),
+        ("/explorer/app.css", "text/css"),
+        ("/explorer/verify.js", "text/javascript"),
+        ("/explorer/wallet.js", "text/javascript"),
+        ("/explorer/icon.svg", "image/svg+xml"),
+    ];
+    for (path, kind) in files {
+        let (head, body) = get(&running, path, "accept: text/html,*/*;q=0.8\r\n").await;
+        assert!(head.starts_with("http/1.1 200"), "{path}: {head}");
+        for line in [
+            &format!("content-type: {kind}"),
+            "content-encoding: gzip",
+            "content-security-policy: default-src 'none'; script-src 'self'",
+            "x-content-type-options: nosniff",
+        ] {
+            assert!(head.contains(line), "{path}: no {line} in {head}");
+        }
+        assert_eq!(body[..2], [0x1f, 0x8b], "{path} is compressed");
+        let tag = head.lines().find_map(|line| line.strip_prefix("etag: ")).unwrap();
+        let (again, body) =
+            get(&running, path, &format!("accept: text/html\r\nif-none-match: {tag}\r\n")).await;
+        assert!(again.starts_with("http/1.1 304") && body.is_empty(), "{path}: {again}");
+    }
+    let (head, body) = get(&running, "/", "accept: */*\r\n").await;
+    assert!(head.contains("text/plain") && body == ABOUT.as_bytes(), "{head}");
+    let (head, _) = get(&running, "/explorer/none.js", "").await;
+    assert!(head.starts_with("http/1.1 404"), "{head}");
 }

@@ -40,6 +40,7 @@ const CLOSING: Duration = Duration::from_secs(1);
 
 pub(super) async fn run<S: Clone + Send + Sync + 'static>(
     server: Arc<Server<S>>,
+    state: S,
     key: Arc<str>,
     intake: Arc<Intake>,
     socket: WebSocket,
@@ -60,7 +61,7 @@ pub(super) async fn run<S: Clone + Send + Sync + 'static>(
             }
         }
     });
-    let mut reader = Reader { server: &server, key, intake, session: &session, outbox };
+    let mut reader = Reader { server: &server, state, key, intake, session: &session, outbox };
     let socket_ended = tokio::select! {
         () = reader.read(stream) => false,
         _ = &mut writer => true,
@@ -77,6 +78,7 @@ pub(super) async fn run<S: Clone + Send + Sync + 'static>(
 
 struct Reader<'a, S> {
     server: &'a Arc<Server<S>>,
+    state: S,
     key: Arc<str>,
     intake: Arc<Intake>,
     session: &'a Arc<Session>,
@@ -117,14 +119,14 @@ impl<S: Clone + Send + Sync + 'static> Reader<'_, S> {
     }
 
     fn answer(&self, text: Utf8Bytes) -> impl Future<Output = ()> + Send + use<S> {
-        let (server, outbox) = (self.server.clone(), self.outbox.clone());
+        let (server, state, outbox) = (self.server.clone(), self.state.clone(), self.outbox.clone());
         let memory = self.intake.message_ends();
         let starts = Starts::default();
         let caller = Caller { key: self.key.clone(), session: Some((self.session.clone(), starts.clone())) };
         async move {
             // Waits for its turn: the connection reads no further meanwhile. It is never closed.
             let permit = server.requests.acquire().await.ok();
-            let reply = server.dispatcher.answer(&server.state, &caller, &text).await;
+            let reply = server.dispatcher.answer(&state, &caller, &text).await;
             drop((permit, text, memory));
             if let Some(reply) = reply {
                 // A connection that is gone needs no reply; its reader ends by itself.

@@ -155,34 +155,59 @@ fn unsound_commitments_are_refused() {
     assert!(close < EPOCH_BLOCKS - 2, "the last block's seed is still unknown");
 }
 
-/// Everyone reports member 3 in the blocks `reported` of segment 0; the bench must hold in segment 2.
-fn benched(n: u64, authors: &[usize], silent: &[usize]) -> [Indices; 3] {
+/// `authors` report `silent` in the blocks of the segments `reported`; the bench in force in segments 1 to 7.
+fn benched(n: u64, reported: &[usize], authors: &[usize], silent: &[usize]) -> Vec<Vec<usize>> {
     let rules = rules(n);
     let segment = rules.segment_blocks();
     let (mut state, mut tip) = (initial(usize::try_from(n).unwrap()), None);
     let mut after = Vec::new();
-    for part in 0..4 {
+    for part in 0..7 {
         let count = if part == 0 { segment - 1 } else { segment };
         run(&rules, &mut state, &mut tip, count, |header| {
             let author = rules.members.position(&header.author).unwrap();
-            if part == 0 && authors.contains(&author) {
+            if reported.contains(&part) && authors.contains(&author) {
                 header.bench_report = silent.iter().copied().collect::<Indices>().0;
             }
         });
-        after.push(state.bench);
+        after.push(state.bench.iter().collect());
     }
-    // Bench in force in segments 1, 2, 3.
-    [after[0], after[1], after[2]]
+    after
 }
 
 #[test]
-fn reports_by_a_quorum_bench_one_segment_later_for_one_segment() {
-    let only = |members: &[usize]| members.iter().copied().collect::<Indices>();
-    assert_eq!(benched(4, &[0, 1, 2], &[3]), [only(&[]), only(&[3]), only(&[])]);
-    assert_eq!(benched(4, &[0, 1], &[3]), [only(&[]); 3], "two liars of four bench nobody");
-    assert_eq!(benched(4, &[0, 1, 2], &[2, 3])[1], only(&[2]), "at most f; ties by index");
-    assert_eq!(benched(7, &[0, 1, 2, 3, 4], &[1, 5, 6])[1], only(&[1, 5]));
-    assert_eq!(benched(3, &[0, 1, 2], &[2])[1], only(&[]), "no faults are tolerated, nobody is benched");
+fn reports_by_a_quorum_bench_one_segment_later() {
+    let none: [usize; 0] = [];
+    let nobody = vec![none; 7];
+    // Reports of segment 0 are judged with those of 0 to 3, and decide 2 to 5.
+    let only = |bench: &'static [usize]| [&[], bench, bench, bench, bench, &[], &[]].map(<[_]>::to_vec);
+    assert_eq!(benched(4, &[0], &[0, 1, 2], &[3]), only(&[3]));
+    assert_eq!(benched(4, &[0], &[0, 1, 2], &[2, 3]), only(&[2]), "at most f; ties by index");
+    assert_eq!(benched(7, &[0], &[0, 1, 2, 3, 4], &[1, 5, 6]), only(&[1, 5]));
+    assert_eq!(benched(4, &[0, 1, 2, 3, 4, 5, 6], &[0, 1], &[3]), nobody, "two liars of four bench nobody");
+    assert_eq!(benched(3, &[0], &[0, 1, 2], &[2]), nobody, "no faults are tolerated, nobody is benched");
+    assert_eq!(benched(4, &[3], &[0, 1, 2], &[3])[4..], [vec![3], vec![3], vec![3]]);
+}
+
+#[test]
+fn reports_of_several_segments_count_together_and_each_author_once() {
+    let rules = rules(4);
+    // In each of the segments, this author alone reports member 3; the bench after them.
+    let after = |authors: &[usize]| {
+        let (mut state, mut tip) = (initial(4), None);
+        for (part, reporter) in authors.iter().enumerate() {
+            let count = rules.segment_blocks() - u64::from(part == 0);
+            run(&rules, &mut state, &mut tip, count, |header| {
+                if rules.members.position(&header.author) == Some(*reporter) {
+                    header.bench_report = [3].into_iter().collect::<Indices>().0;
+                }
+            });
+        }
+        state.bench_next.iter().collect::<Vec<_>>()
+    };
+    assert_eq!(after(&[0, 1, 2]), [3]);
+    assert_eq!(after(&[0, 0, 1, 2]), [3]);
+    assert_eq!(after(&[0, 1, 0, 1]), [0; 0], "two authors, however often");
+    assert_eq!(after(&[0, 1, 1, 1, 2]), [0; 0], "the first report is five segments old");
 }
 
 #[test]
@@ -199,7 +224,6 @@ fn who_misses_most_of_its_turns_is_suspended_for_an_epoch() {
     run(&rules, &mut state, &mut tip, 1, |_| {});
     assert_eq!(state.suspended, [3].into_iter().collect());
     assert_eq!(state.rotation().members, [0, 1, 2]);
-    assert!(state.undrawn().contains(3));
     run(&rules, &mut state, &mut tip, EPOCH_BLOCKS, |_| {});
     assert!(state.suspended.is_empty(), "a suspension lasts for one epoch");
 }

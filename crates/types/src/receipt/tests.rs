@@ -7,9 +7,19 @@ fn the_ladder_goes_up() {
     for (below, above) in Rung::ALL.iter().zip(&Rung::ALL[1..]) {
         assert!(below < above, "{below} is below {above}");
     }
-    let ends = [Rung::Finalized, Rung::Expired, Rung::Rejected];
+    let ends = [
+        Rung::Expired,
+        Rung::Rejected,
+        Rung::Executed,
+        Rung::Skipped,
+        Rung::Superseded,
+        Rung::Posted,
+        Rung::Settled,
+    ];
     for rung in Rung::ALL {
-        assert_eq!(rung.is_end(), ends.contains(&rung), "{rung}");
+        assert_eq!(rung.is_end(true), ends.contains(&rung), "{rung}");
+        assert_eq!(rung.is_end(false), ends.contains(&rung) || rung == Rung::Finalized, "{rung}");
+        assert!(!rung.is_failure() || rung.is_end(true), "{rung}");
     }
 }
 

@@ -1,8 +1,8 @@
 //! A cluster without a network: shares of one group key, certificates, and a chain of signed blocks.
 
 use baton_types::{
-    Block, Body, Digest, Finalization, GroupKey, Header, PrivateKey, PublicKey, RollupId, Scheme, Sharing,
-    Transaction, TxId,
+    Block, Body, Digest, Finalization, GroupKey, Header, PrivateKey, PublicKey, Results, RollupId, Scheme,
+    SeedPoint, Sharing, Transaction, TxId,
     block::{ElectionKind, payload_root},
     domain,
     merkle::{self, EMPTY, Heads, History},
@@ -13,7 +13,7 @@ use commonware_cryptography::{
     Digestible as _, Hasher as _, Sha256, Signer as _,
     bls12381::{
         dkg::feldman_desmedt::{Dealer, Info, Logs, Player, Reveal, deal},
-        primitives::{group::Share, sharing::Mode, variant::MinSig},
+        primitives::{group::Share, ops::threshold, sharing::Mode, variant::MinSig},
     },
 };
 use commonware_parallel::Sequential;
@@ -149,6 +149,19 @@ impl Committee {
         self.members.values().map(|(key, _)| key)
     }
 
+    /// The group's signature, recovered from the partial signatures of as many members as it takes.
+    pub fn sign(&self, namespace: &[u8], message: &[u8]) -> SeedPoint {
+        let sharing = self.sharing.public();
+        let required = usize::try_from(sharing.required()).unwrap();
+        let partials: Vec<_> = self
+            .members
+            .values()
+            .take(required)
+            .map(|(_, share)| threshold::sign_message::<MinSig>(share, namespace, message))
+            .collect();
+        threshold::recover::<MinSig, _>(sharing, &partials, &Sequential).unwrap()
+    }
+
     /// A certificate by as many members as it takes.
     pub fn finalize(&self, header: &Header) -> Finalization {
         let namespace = domain::consensus(&header.chain);
@@ -206,6 +219,8 @@ impl Chain {
             peaks: history.peaks,
             payload: None,
             lottery: None,
+            results: Results::new(),
+            l1: None,
         };
         let same_epoch = parent.header().epoch == epoch;
         let header = Header {

@@ -6,8 +6,12 @@ use crate::{
 };
 use baton_types::{
     Genesis, RollupId, faults_tolerated,
-    genesis::{Data, Rollup},
-    hex, quorum,
+    genesis::{
+        Data, Election, Ordering, Rollup, RollupKind,
+        evm::{AllocAccount, Cadence, Evm, SYSTEM_CONTRACTS},
+    },
+    hex::{self, Hex, HexArray},
+    quorum,
 };
 use commonware_cryptography::Digestible as _;
 
@@ -33,7 +37,7 @@ fn the_digest_is_of_the_values() {
     let changes: [Change; 5] = [
         |genesis| genesis.network.id += 1,
         |genesis| genesis.members[0].p2p.set_port(1),
-        |genesis| genesis.members[1].weight += 1,
+        |genesis| genesis.epoch_blocks += 1,
         |genesis| genesis.rollups[0].name.push('x'),
         |genesis| genesis.timing.drift_max_ms += 1,
     ];
@@ -120,6 +124,103 @@ fn rollups() {
     ]);
 }
 
+/// Makes the first rollup one of kind evm.
+fn evm(genesis: &mut Genesis) -> &mut Evm {
+    genesis.rollups[0].kind = RollupKind::Evm;
+    genesis.rollups[0].evm.get_or_insert_with(|| Box::new(Evm::new(2_211)))
+}
+
+/// An account of its block 0.
+fn account(genesis: &mut Genesis) -> &mut AllocAccount {
+    let account = AllocAccount { balance: 5, ..AllocAccount::default() };
+    evm(genesis).alloc.entry(HexArray([0xab; 20])).or_insert(account)
+}
+
+const ACCOUNT: &str = "rollups[0].evm.alloc.0xabababababababababababababababababababab";
+
+#[test]
+fn evm_rollups() {
+    check(&[
+        ("rollups[0].evm", |g| g.rollups[0].kind = RollupKind::Evm),
+        ("rollups[0].evm", |g| {
+            evm(g);
+            g.rollups[0].kind = RollupKind::Opaque;
+        }),
+        ("rollups[0].ordering", |g| g.rollups[0].ordering = Ordering::PriorityFee),
+        ("rollups[0].ordering", |g| {
+            evm(g);
+            g.rollups[0].ordering = Ordering::FeeHint;
+        }),
+        ("rollups[0].data", |g| {
+            evm(g);
+            g.rollups[0].data = Data::Hash;
+        }),
+        ("rollups[0].evm.chain_id", |g| evm(g).chain_id = 0),
+        ("rollups[0].evm.chain_id", |g| evm(g).chain_id = u64::MAX / 2 - 35),
+        ("rollups[2].evm.chain_id", |g| {
+            let twin = Rollup::evm(9, "twin", evm(g).clone());
+            g.rollups.push(twin);
+        }),
+        ("rollups[0].evm.gas_limit", |g| evm(g).gas_limit = 999_999),
+        ("rollups[0].evm.gas_limit", |g| evm(g).gas_limit = 1_000_000_000_001),
+        ("rollups[0].evm.base_fee.start", |g| evm(g).base_fee.start = 1_000_000_000_000_001),
+        ("rollups[0].evm.base_fee.elasticity", |g| evm(g).base_fee.elasticity = 0),
+        ("rollups[0].evm.base_fee.elasticity", |g| evm(g).base_fee.elasticity = 101),
+        ("rollups[0].evm.base_fee.denominator", |g| evm(g).base_fee.denominator = 0),
+        ("rollups[0].evm.base_fee.denominator", |g| evm(g).base_fee.denominator = 1_000_001),
+        ("rollups[0].evm.cadence.slotted.ms", |g| evm(g).cadence = Cadence::Slotted { ms: 0 }),
+        ("rollups[0].evm.cadence.slotted.ms", |g| evm(g).cadence = Cadence::Slotted { ms: 1_500 }),
+        ("rollups[0].evm.cadence.slotted.ms", |g| evm(g).cadence = Cadence::Slotted { ms: 61_000 }),
+        ("rollups[0].evm.alloc.0x000f3df6d732807ef1319fb7b8bb8522d0beac02", |g| {
+            let account = account(g).clone();
+            evm(g).alloc.insert(SYSTEM_CONTRACTS[0], account);
+        }),
+        (ACCOUNT, |g| account(g).balance = 0),
+        ("rollups[0].evm.alloc.0xabababababababababababababababababababab.nonce", |g| {
+            account(g).nonce = u64::MAX;
+        }),
+        ("rollups[0].evm.alloc.0xabababababababababababababababababababab.code", |g| {
+            account(g).code = Some(Hex(Vec::new()));
+        }),
+        ("rollups[0].evm.alloc.0xabababababababababababababababababababab.code", |g| {
+            account(g).code = Some(Hex(vec![0xef, 1]));
+        }),
+        ("rollups[0].evm.alloc.0xabababababababababababababababababababab.code", |g| {
+            account(g).code = Some(Hex(vec![0; 24_577]));
+        }),
+        (
+            "rollups[0].evm.alloc.0xabababababababababababababababababababab.storage.\
+             0x0101010101010101010101010101010101010101010101010101010101010101",
+            |g| {
+                account(g).storage.insert(HexArray([1; 32]), HexArray([0; 32]));
+            },
+        ),
+    ]);
+}
+
+/// What is written is what is read, amounts as decimal strings; opaque rollups look as they did.
+#[test]
+fn evm_rollups_in_json() {
+    let mut genesis = genesis(&committee());
+    assert!(!genesis.to_json().contains("evm"));
+    let account = account(&mut genesis);
+    account.balance = u128::MAX;
+    account.code = Some(Hex(vec![0x60; 24_576]));
+    account.storage.insert(HexArray([1; 32]), HexArray([2; 32]));
+    evm(&mut genesis).cadence = Cadence::Slotted { ms: 1_000 };
+    genesis.rollups[0].ordering = Ordering::PriorityFee;
+    assert_eq!(genesis.check(), Ok(()));
+    let json = genesis.to_json();
+    assert_eq!(Genesis::from_json(&json), Ok(genesis.clone()));
+    assert!(json.contains("\"340282366920938463463374607431768211455\""), "{json}");
+    let bad =
+        json.replace("340282366920938463463374607431768211455", "340282366920938463463374607431768211456");
+    let error = Genesis::from_json(&bad).expect_err("a balance of 2^128");
+    assert!(error.to_string().contains("below 2^128"), "{error}");
+    let fcfs = json.replace("\"priority-fee\"", "\"fcfs\"");
+    assert_eq!(Genesis::from_json(&fcfs).unwrap().rollups[0].ordering, Ordering::Arrival);
+}
+
 #[test]
 fn limits_and_timing() {
     check(&[
@@ -142,6 +243,117 @@ fn limits_and_timing() {
         ("timing.certification_timeout_ms", |g| g.timing.certification_timeout_ms = 120_001),
         ("timing.drift_max_ms", |g| g.timing.drift_max_ms = 10_001),
     ]);
+}
+
+/// A key that is not zero, of the right length.
+fn vrf_key(byte: u8) -> String {
+    hex::encode(&[byte; 32])
+}
+
+/// As for election zk-lottery.
+fn lottery(genesis: &mut Genesis) {
+    (genesis.election, genesis.epoch_blocks) = (Election::ZkLottery, 16);
+    for (member, byte) in genesis.members.iter_mut().zip(1..) {
+        member.vrf_key = vrf_key(byte);
+        member.commitment = Some(vrf_key(100 + byte));
+    }
+}
+
+fn stakes(genesis: &mut Genesis) {
+    genesis.election = Election::StakeWeighted;
+}
+
+#[test]
+fn settings_that_do_not_go_together() {
+    check(&[
+        ("members[0].vrf_key", |g| g.election = Election::ZkLottery),
+        ("members[2].vrf_key", |g| {
+            lottery(g);
+            g.members[2].vrf_key = vrf_key(0);
+        }),
+        ("members[3].vrf_key", |g| {
+            lottery(g);
+            g.members[3].vrf_key = g.members[1].vrf_key.clone();
+        }),
+        // The same key in capitals.
+        ("members[3].vrf_key", |g| {
+            lottery(g);
+            g.members[1].vrf_key = vrf_key(0xab);
+            g.members[3].vrf_key = g.members[1].vrf_key.replace('a', "A");
+        }),
+        ("members[1].commitment", |g| {
+            lottery(g);
+            g.members[1].commitment = Some("0x00".to_owned());
+        }),
+        ("epoch_blocks", |g| {
+            lottery(g);
+            g.epoch_blocks = 15;
+        }),
+        ("epoch_blocks", |g| {
+            lottery(g);
+            g.epoch_blocks = 2_048;
+        }),
+        ("members[1].vrf_key", |g| g.members[1].vrf_key = vrf_key(1)),
+        ("members[1].commitment", |g| g.members[1].commitment = Some(vrf_key(1))),
+        ("members[0].vrf_key", |g| {
+            lottery(g);
+            g.election = Election::ThresholdLottery;
+        }),
+        ("members[0].vrf_key", |g| {
+            lottery(g);
+            g.election = Election::StakeWeighted;
+        }),
+        ("members[2].weight", |g| g.members[2].weight = 2),
+        ("members[2].weight", |g| g.members[2].weight = 0),
+        ("members[2].weight", |g| {
+            lottery(g);
+            g.members[2].weight = 2;
+        }),
+        ("members[0].weight", |g| {
+            stakes(g);
+            g.members[0].weight = 0;
+        }),
+        ("members[3].weight", |g| {
+            stakes(g);
+            g.members[3].weight = Genesis::WEIGHT_MAX + 1;
+        }),
+        ("members[3].weight", |g| {
+            stakes(g);
+            g.members[3].weight = u64::MAX;
+        }),
+    ]);
+}
+
+/// The heaviest members that are allowed, all together, stay far below what sums are made in.
+#[test]
+fn weights_do_not_overflow() {
+    assert!(Genesis::WEIGHT_MAX.checked_mul(128 * 256).is_some());
+}
+
+#[test]
+fn elections_with_what_they_need_are_allowed() {
+    let good: [Change; 5] = [
+        lottery,
+        |g| {
+            lottery(g);
+            g.epoch_blocks = 2_047;
+        },
+        |g| {
+            lottery(g);
+            g.members.iter_mut().for_each(|member| member.commitment = None);
+        },
+        stakes,
+        |g| {
+            stakes(g);
+            g.members.iter_mut().for_each(|member| member.weight = Genesis::WEIGHT_MAX);
+        },
+    ];
+    for (number, change) in (1..).zip(good) {
+        let mut genesis = genesis(&committee());
+        change(&mut genesis);
+        assert_eq!(genesis.check(), Ok(()), "case {number}");
+        genesis.block().unwrap();
+    }
 }
 
 /// The last value that each limit allows.

@@ -225,8 +225,12 @@ fn varint(mut value: u64) -> Vec<u8> {
 
 /// What a signature is over: the length of the namespace, the namespace, the message.
 pub fn signed_bytes(chain: &[u8], suffix: &[u8], message: &[u8]) -> Vec<u8> {
-    let namespace = [b"_BATON_CONSENSUS", chain, suffix].concat();
-    [&varint(namespace.len() as u64), &namespace, message].concat()
+    payload(&[b"_BATON_CONSENSUS", chain, suffix].concat(), message)
+}
+
+/// Namespace and message as they are signed.
+pub fn payload(namespace: &[u8], message: &[u8]) -> Vec<u8> {
+    [&varint(namespace.len() as u64), namespace, message].concat()
 }
 
 /// Step 5: the certificate is for the certified header, under the group key.

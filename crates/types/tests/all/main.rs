@@ -9,4 +9,6 @@ mod fixtures;
 mod genesis;
 mod light_client;
 mod proofs;
+mod settlement;
+mod settling;
 mod vectors;

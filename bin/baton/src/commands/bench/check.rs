@@ -105,7 +105,8 @@ async fn block(api: &Api, height: u64) -> eyre::Result<impl AsRef<[u8]> + use<>>
     }
     let params = BlockParams { block: BlockRef::Height(height), payloads: false };
     let request = Request { jsonrpc: "2.0", id: 1, method: "baton_block", params };
-    Ok(api.post(serde_json::to_vec(&request).wrap_err("cannot encode a request")?).await?)
+    let request = serde_json::to_vec(&request).wrap_err("cannot encode a request")?;
+    Ok(api.post(request.into()).await?)
 }
 
 async fn reach(api: &Api, height: u64) -> eyre::Result<()> {

@@ -45,13 +45,13 @@ struct Report {
 }
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
-    with_devnet(args.devnet, async |cluster| {
+    let outcome = with_devnet(args.devnet, None, async |cluster| {
         let report = measure(&args, &Target::of(cluster).await?).await?;
         output.object(&report);
         print(&report, output);
         Ok(Outcome::Done)
-    })
-    .await
+    });
+    Ok(outcome.await?.unwrap_or(Outcome::Failed))
 }
 
 async fn measure(args: &Args, target: &Target) -> eyre::Result<Report> {

@@ -16,9 +16,10 @@ use baton_types::{
     genesis::Rollup,
     receipt::{Reason, Rung},
 };
+use bytes::Bytes;
 use eyre::{WrapErr as _, bail, eyre};
 use serde::Deserialize;
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, ops::Range, rc::Rc, time::Duration};
 use tokio::{
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -59,6 +60,27 @@ impl Plan {
             seed: args.seed.unwrap_or_else(rand::random),
         }
     }
+
+    /// A load at a rate, for as long as something else is measured.
+    pub fn steady(rate: u32, measured: Duration) -> Self {
+        Self {
+            rollup: "demo".to_owned(),
+            size: 200,
+            batch: 50,
+            rate,
+            outstanding: u64::MAX,
+            warmup: Duration::ZERO,
+            measured,
+            connections: 4,
+            seed: rand::random(),
+        }
+    }
+}
+
+/// A plan, and the nodes that it is for.
+pub struct Part {
+    pub plan: Plan,
+    pub nodes: Range<usize>,
 }
 
 /// What all workers share.
@@ -101,6 +123,8 @@ pub struct Run {
     pub at_start: Snapshot,
     pub at_end: Snapshot,
     pub after: Snapshot,
+    /// From the end of the load until everything accepted was final.
+    pub drained: Duration,
 }
 
 impl Load {
@@ -111,28 +135,40 @@ impl Load {
         Rc::new(Self { plan, meter, payloads: RefCell::new(payloads), due: RefCell::new(now), end, progress })
     }
 
-    /// Starts the workers, `connections` per node.
-    pub fn start(self: &Rc<Self>, urls: &[String]) -> eyre::Result<JoinSet<()>> {
+    /// Starts the workers, `connections` for each of these nodes.
+    pub fn start(self: &Rc<Self>, urls: &[String], nodes: Range<usize>) -> eyre::Result<JoinSet<()>> {
         let mut workers = JoinSet::new();
         for _ in 0..self.plan.connections {
-            for url in urls {
+            for index in nodes.clone() {
                 // A client of its own is a connection of its own.
-                let api = Api::new(url)?;
-                workers.spawn_local(self.clone().work(api));
+                let api = Api::new(&urls[index])?;
+                let node = u8::try_from(index).wrap_err("too many nodes")?;
+                workers.spawn_local(self.clone().work(node, api));
             }
         }
         Ok(workers)
     }
 
-    async fn work(self: Rc<Self>, api: Api) {
+    async fn work(self: Rc<Self>, node: u8, api: Api) {
+        let batch = u64::try_from(self.plan.batch).unwrap_or(u64::MAX);
+        // What was refused as a whole is offered again, as a client does that has something to say.
+        let mut refused: Option<Bytes> = None;
         while self.turn().await {
-            let body = self.payloads.borrow_mut().request();
+            let body = refused.take().unwrap_or_else(|| Bytes::from(self.payloads.borrow_mut().request()));
             let sent = self.meter.borrow().now();
-            let pause = match api.post(body).await {
-                Ok(answer) => self.answered(answer.as_ref(), sent),
+            self.meter.borrow_mut().asked(node).offered += batch;
+            let outcome = match api.post(body.clone()).await {
+                Ok(answer) => self.answered(node, answer.as_ref(), sent),
                 Err(_) => {
                     self.meter.borrow_mut().failures += 1;
-                    Some(FAILURE_PAUSE)
+                    Answered::Again(Some(FAILURE_PAUSE))
+                }
+            };
+            let pause = match outcome {
+                Answered::Taken(pause) => pause,
+                Answered::Again(pause) => {
+                    refused = Some(body);
+                    pause
                 }
             };
             if let Some(pause) = pause {
@@ -148,7 +184,8 @@ impl Load {
             let due = *self.due.borrow();
             *self.due.borrow_mut() = due + Duration::from_secs(1) * batch / self.plan.rate;
             sleep_until(due.min(self.end)).await;
-            return due < self.end;
+            // Behind an overload what is due does not come to its end with the time.
+            return due < self.end && Instant::now() < self.end;
         }
         while self.meter.borrow().outstanding() >= self.plan.outstanding && Instant::now() < self.end {
             // The bell may have rung between the look and the wait, so do not rely on it alone.
@@ -157,40 +194,50 @@ impl Load {
         Instant::now() < self.end
     }
 
-    /// Notes what was accepted; how long to hold back if the node asks for it.
-    fn answered(&self, answer: &[u8], sent: Stamp) -> Option<Duration> {
+    /// Notes what was accepted, and how long to hold back if the node asks for it.
+    fn answered(&self, node: u8, answer: &[u8], sent: Stamp) -> Answered {
         let mut meter = self.meter.borrow_mut();
         let now = meter.now();
         let batch = u64::try_from(self.plan.batch).unwrap_or(u64::MAX);
         let Ok(answer) = serde_json::from_slice::<Answer<'_>>(answer) else {
             meter.failures += 1;
-            return Some(FAILURE_PAUSE);
+            return Answered::Taken(Some(FAILURE_PAUSE));
         };
         if let Some(error) = answer.error {
             let Some(data) = error.data else {
                 meter.failures += 1;
-                return Some(FAILURE_PAUSE);
+                return Answered::Taken(Some(FAILURE_PAUSE));
             };
-            meter.refuse(data.reason, batch);
-            return pause(&data);
+            meter.refuse(node, &data, batch);
+            let pause = pause(&data);
+            return if pause.is_some() { Answered::Again(pause) } else { Answered::Taken(None) };
         }
-        let result = answer.result?;
+        let Some(result) = answer.result else { return Answered::Taken(None) };
         let mut longest = None;
         let entries = result.transactions.unwrap_or_default();
         for id in entries.iter().filter_map(|entry| entry.id).chain(result.id) {
             if let Some(key) = key(id) {
-                meter.accept(key, sent, now);
+                meter.accept(node, key, sent, now);
             }
         }
         for error in entries.iter().filter_map(|entry| entry.error.as_ref()) {
-            meter.refuse(error.reason, 1);
+            meter.refuse(node, error, 1);
             longest = longest.max(pause(error));
         }
-        longest
+        Answered::Taken(longest)
     }
 }
 
-fn pause(error: &ErrorData) -> Option<Duration> {
+/// What became of a request, and how long to hold back.
+enum Answered {
+    /// Answered one by one.
+    Taken(Option<Duration>),
+    /// Refused as a whole, for now.
+    Again(Option<Duration>),
+}
+
+/// How long to hold back, when the node may take it later.
+pub fn pause(error: &ErrorData) -> Option<Duration> {
     match (error.retry_after_ms, error.reason) {
         (Some(ms), _) => Some(Duration::from_millis(ms)),
         (None, Reason::Busy | Reason::ClientLimit | Reason::NotReady) => Some(BUSY_PAUSE),
@@ -225,8 +272,9 @@ struct Entry<'a> {
     error: Option<ErrorData>,
 }
 
-/// Warms up, measures, and waits until everything accepted is final.
-pub async fn run(target: &Target, plan: &Plan) -> eyre::Result<Run> {
+/// Warms up, measures, and waits until everything accepted is final. All parts at once, as long as the first.
+pub async fn run(target: &Target, parts: &[Part]) -> eyre::Result<Run> {
+    let Some(Part { plan, .. }) = parts.first() else { bail!("nothing to load a cluster with") };
     let length = plan.warmup + plan.measured;
     if plan.measured.is_zero() || length > RUN_MAX {
         bail!("--seconds {:?}: more than 0, and with the warm-up at most {RUN_MAX:?}", plan.measured);
@@ -238,19 +286,25 @@ pub async fn run(target: &Target, plan: &Plan) -> eyre::Result<Run> {
     let progress = Rc::new(Notify::new());
     let mut watcher =
         tokio::task::spawn_local(watch::run(api, subscription, meter.clone(), progress.clone()));
-    let load = Load::new(plan.clone(), meter.clone(), progress);
-    let mut workers = load.start(&target.urls)?;
+    let mut workers = Vec::new();
+    for Part { plan, nodes } in parts {
+        let load = Load::new(plan.clone(), meter.clone(), progress.clone());
+        workers.push(load.start(&target.urls, nodes.clone())?);
+    }
     let start = Instant::from_std(meter.borrow().started());
     until(start + plan.warmup, &mut watcher).await?;
     let (from, at_start) = (meter.borrow().now(), Snapshot::take(target)?);
     until(start + length, &mut watcher).await?;
     let (to, at_end) = (meter.borrow().now(), Snapshot::take(target)?);
-    while let Some(worker) = workers.join_next().await {
-        worker.wrap_err("a worker failed")?;
+    for mut workers in workers {
+        while let Some(worker) = workers.join_next().await {
+            worker.wrap_err("a worker failed")?;
+        }
     }
     drain(&meter, &mut watcher).await?;
+    let drained = (start + length).elapsed();
     watcher.abort();
-    Ok(Run { from, to, before, at_start, at_end, after: Snapshot::take(target)?, meter })
+    Ok(Run { from, to, before, at_start, at_end, after: Snapshot::take(target)?, drained, meter })
 }
 
 async fn until(instant: Instant, watcher: &mut JoinHandle<eyre::Result<()>>) -> eyre::Result<()> {

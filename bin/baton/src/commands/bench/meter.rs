@@ -1,6 +1,6 @@
 //! What happened to every transaction of a run, and when.
 
-use baton_types::receipt::Reason;
+use baton_types::{api::ErrorData, receipt::Reason};
 use serde::Serialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -58,6 +58,18 @@ pub struct Times {
     pub found: u16,
     /// Its finalization was learnt late, so its time means nothing.
     pub unmeasured: bool,
+    /// The node that accepted it.
+    pub node: u8,
+}
+
+/// What one node was asked for, in transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    pub offered: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    /// Refusals that said when to come back.
+    pub invited: u64,
 }
 
 /// A finalized block, as the watcher saw it.
@@ -75,6 +87,8 @@ pub struct Meter {
     /// Accepted and not seen final.
     outstanding: u64,
     pub blocks: Vec<BlockSeen>,
+    /// By node.
+    pub asked: Vec<Asked>,
     /// Transactions refused, by reason.
     pub refused: BTreeMap<Reason, u64>,
     /// Requests without an answer.
@@ -91,6 +105,7 @@ impl Meter {
             accepted: 0,
             outstanding: 0,
             blocks: Vec::new(),
+            asked: Vec::new(),
             refused: BTreeMap::new(),
             failures: 0,
             lagged: 0,
@@ -118,16 +133,26 @@ impl Meter {
     }
 
     /// Events may come before the receipt, so either creates the entry.
-    pub fn accept(&mut self, key: Key, sent: Stamp, receipt: Stamp) {
+    pub fn accept(&mut self, node: u8, key: Key, sent: Stamp, receipt: Stamp) {
         let times = self.table.entry(key).or_default();
         if times.sent != 0 {
             return;
         }
-        (times.sent, times.receipt) = (sent, receipt);
+        (times.sent, times.receipt, times.node) = (sent, receipt, node);
         self.accepted += 1;
         if times.finalized == 0 {
             self.outstanding += 1;
         }
+        self.asked(node).accepted += 1;
+    }
+
+    /// What a node was asked for so far.
+    pub fn asked(&mut self, node: u8) -> &mut Asked {
+        let index = usize::from(node);
+        if self.asked.len() <= index {
+            self.asked.resize(index + 1, Asked::default());
+        }
+        &mut self.asked[index]
     }
 
     pub fn notarized(&mut self, key: Key, at: Stamp) {
@@ -160,8 +185,13 @@ impl Meter {
         repeated
     }
 
-    pub fn refuse(&mut self, reason: Reason, count: u64) {
-        *self.refused.entry(reason).or_default() += count;
+    pub fn refuse(&mut self, node: u8, error: &ErrorData, count: u64) {
+        *self.refused.entry(error.reason).or_default() += count;
+        let asked = self.asked(node);
+        asked.refused += count;
+        if error.retry_after_ms.is_some() {
+            asked.invited += count;
+        }
     }
 
     /// Our own transactions.
@@ -204,12 +234,14 @@ mod tests {
         meter.notarized(key, 5);
         meter.finalized(key, 7, false);
         assert_eq!((meter.accepted(), meter.outstanding(), meter.own().count()), (0, 0, 0));
-        meter.accept(key, 2, 9);
-        meter.accept(key, 3, 10);
+        meter.accept(3, key, 2, 9);
+        meter.accept(0, key, 3, 10);
         assert_eq!((meter.accepted(), meter.outstanding(), meter.own().count()), (1, 0, 1));
         assert!(!meter.found(key, 1) && !meter.found(key, 2) && meter.found(key, 1));
         let other = [1, 2];
-        meter.accept(other, 2, 3);
+        assert_eq!(meter.asked(3).accepted, 1);
+        assert_eq!(meter.asked(0).accepted, 0);
+        meter.accept(0, other, 2, 3);
         assert_eq!(meter.outstanding(), 1);
         meter.finalized(other, 8, false);
         meter.finalized(other, 9, false);

@@ -14,26 +14,35 @@
 //! thread and does as little as it can per transaction; its own CPU time is part of the report.
 
 mod check;
+mod dead;
+mod elections;
+mod evm;
+mod faults;
 mod idle;
-mod kill;
 mod load;
 mod meter;
+mod overload;
 mod payload;
+mod recovery;
 mod report;
 mod watch;
 
 use crate::{
-    cluster::{self, Cluster, layout::NODES_MAX},
+    cluster::{
+        self, Cluster,
+        layout::{NODES_MAX, Options},
+    },
     data,
     output::{Outcome, Output, note},
     rpc::{Api, NONE},
 };
 use baton_types::{
     api::StatusView,
-    genesis::{Data, Rollup},
+    genesis::{Data, Election, Rollup},
 };
 use clap::Subcommand;
 use eyre::{WrapErr as _, bail, eyre};
+use report::Report;
 use std::{path::PathBuf, time::Duration};
 
 /// Load a cluster and report what it does; check that nothing was lost.
@@ -50,7 +59,12 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Scenario {
-    Kill(kill::Args),
+    Overload(overload::Args),
+    Faults(faults::Args),
+    Recovery(recovery::Args),
+    Dead(dead::Args),
+    Elections(elections::Args),
+    Evm(evm::Args),
     Idle(idle::Args),
 }
 
@@ -72,6 +86,9 @@ struct TargetArgs {
     /// Start a devnet of N nodes on free ports for this run.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
     devnet: Option<u16>,
+    /// How that devnet draws its proposers [default: as `baton devnet`].
+    #[arg(long, requires = "devnet")]
+    election: Option<Election>,
 }
 
 #[derive(Clone, Debug, clap::Args)]
@@ -112,7 +129,12 @@ Examples:
   baton bench --seconds 10s
   baton bench --devnet 4 --size 200 --batch 100 --json
   baton bench --rate 5000 --batch 1 --connections 32
-  baton bench kill --repeat 5
+  baton bench overload
+  baton bench faults
+  baton bench recovery
+  baton bench dead --devnet 7 --dead 2
+  baton bench elections --repeat 3
+  baton bench evm
   baton bench idle";
 
 /// The nodes under load, and what is known of them on this machine.
@@ -164,7 +186,12 @@ impl Target {
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     let work = async {
         match args.scenario {
-            Some(Scenario::Kill(args)) => kill::run(args, output).await,
+            Some(Scenario::Overload(args)) => overload::run(args, output).await,
+            Some(Scenario::Faults(args)) => faults::run(args, output).await,
+            Some(Scenario::Recovery(args)) => recovery::run(args, output).await,
+            Some(Scenario::Dead(args)) => dead::run(args, output).await,
+            Some(Scenario::Elections(args)) => elections::run(args, output).await,
+            Some(Scenario::Evm(args)) => evm::run(args, output).await,
             Some(Scenario::Idle(args)) => idle::run(args, output).await,
             None => bench(args.target, args.load, output).await,
         }
@@ -178,36 +205,52 @@ async fn bench(args: TargetArgs, load: LoadArgs, output: Output) -> eyre::Result
         let target = Target::find(args.urls, args.pids, Vec::new()).await?;
         return measure(&target, &load, output).await;
     };
-    with_devnet(nodes, async |cluster| {
+    let outcome = with_devnet(nodes, args.election, async |cluster| {
         let target = Target::of(cluster).await?;
         measure(&target, &load, output).await
-    })
-    .await
+    });
+    Ok(outcome.await?.unwrap_or(Outcome::Failed))
 }
 
-/// Runs `work` on a devnet of its own, and stops that in any case.
-async fn with_devnet(
+async fn with_devnet<T>(
     nodes: u16,
-    work: impl AsyncFnOnce(&mut Cluster) -> eyre::Result<Outcome>,
-) -> eyre::Result<Outcome> {
+    election: Option<Election>,
+    work: impl AsyncFnOnce(&mut Cluster) -> eyre::Result<T>,
+) -> eyre::Result<Option<T>> {
+    with_devnet_of(Options { nodes: Some(nodes), election, ..Options::default() }, work).await
+}
+
+/// Runs `work` on a devnet of its own, and stops that in any case. None when the user ended it.
+async fn with_devnet_of<T>(
+    options: Options,
+    work: impl AsyncFnOnce(&mut Cluster) -> eyre::Result<T>,
+) -> eyre::Result<Option<T>> {
     let shutdown = cluster::shutdown();
     tokio::pin!(shutdown);
     let mut cluster = tokio::select! {
-        result = &mut shutdown => return result.map(|()| Outcome::Failed),
-        cluster = cluster::temporary(nodes) => cluster?,
+        result = &mut shutdown => return result.map(|()| None),
+        cluster = cluster::temporary(options) => cluster?,
     };
     let outcome = tokio::select! {
-        result = &mut shutdown => result.map(|()| Outcome::Failed),
-        outcome = work(&mut cluster) => outcome,
+        result = &mut shutdown => result.map(|()| None),
+        outcome = work(&mut cluster) => outcome.map(Some),
     };
     if outcome.is_err() {
-        (0..nodes).for_each(|index| note(cluster.log_tail(index)));
+        (0..cluster.layout().nodes()).for_each(|index| note(cluster.log_tail(index)));
     }
     cluster.stop().await;
     outcome
 }
 
 async fn measure(target: &Target, args: &LoadArgs, output: Output) -> eyre::Result<Outcome> {
+    let report = report(target, args).await?;
+    output.object(&report);
+    report.lines().into_iter().for_each(|line| output.line(line));
+    Ok(if report.fine() { Outcome::Done } else { Outcome::Failed })
+}
+
+/// Loads a cluster, and checks what became of it.
+async fn report(target: &Target, args: &LoadArgs) -> eyre::Result<Report> {
     let rollup = find_rollup(target, args).await?;
     let plan = load::Plan::new(args, &rollup);
     note(format!(
@@ -216,13 +259,10 @@ async fn measure(target: &Target, args: &LoadArgs, output: Output) -> eyre::Resu
         args.seconds,
         args.warmup
     ));
-    let run = load::run(target, &plan).await?;
+    let run = load::run(target, &[load::Part { plan, nodes: 0..target.urls.len() }]).await?;
     note(format!("checking {} transactions on {} nodes", run.meter.borrow().accepted(), target.urls.len()));
     let checked = check::run(target, &run).await.wrap_err("cannot check what was finalized")?;
-    let report = report::Report::new(target, args, &run, &checked);
-    output.object(&report);
-    report.lines().into_iter().for_each(|line| output.line(line));
-    Ok(if checked.fine() { Outcome::Done } else { Outcome::Failed })
+    Ok(Report::new(target, args, &run, &checked))
 }
 
 /// The rollup's limits decide whether the load makes sense at all.

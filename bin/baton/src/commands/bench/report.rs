@@ -28,11 +28,11 @@ pub struct Report {
     accepted: u64,
     /// In the measured window.
     accepted_per_second: f64,
-    finalized_per_second: f64,
+    pub finalized_per_second: f64,
     receipt: Quantiles,
     notarized: Quantiles,
-    finalized: Quantiles,
-    blocks_per_second: f64,
+    pub finalized: Quantiles,
+    pub blocks_per_second: f64,
     block_gap: Quantiles,
     transactions_per_block: f64,
     refused: BTreeMap<Reason, u64>,
@@ -94,6 +94,11 @@ impl Report {
             disk_bytes_per_transaction: disk(run, meter.accepted()),
             check: check.clone(),
         }
+    }
+
+    /// Whether nothing was lost or repeated.
+    pub fn fine(&self) -> bool {
+        self.check.fine()
     }
 
     pub fn lines(&self) -> Vec<String> {
@@ -182,7 +187,7 @@ pub fn quantiles(name: &str, quantiles: &Quantiles) -> String {
     row(name, format!("p50 {p50_ms:.1} ms, p90 {p90_ms:.1} ms, p99 {p99_ms:.1} ms, max {max_ms:.1} ms"))
 }
 
-fn whole(number: f64) -> String {
+pub fn whole(number: f64) -> String {
     // Shown, never calculated with.
     format!("{number:.0}").parse().map_or_else(|_| number.to_string(), grouped)
 }

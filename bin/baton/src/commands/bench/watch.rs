@@ -9,8 +9,12 @@ use baton_types::{
 use eyre::{WrapErr as _, bail};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::{cell::RefCell, rc::Rc};
-use tokio::sync::Notify;
+use std::{cell::RefCell, rc::Rc, time::Duration};
+use tokio::{
+    sync::Notify,
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
 
 /// A block event, or the count of events that were dropped.
 #[derive(Deserialize)]
@@ -82,6 +86,46 @@ async fn fill(api: &Api, height: u64, meter: &RefCell<Meter>) -> eyre::Result<()
     for id in block.segments.iter().flat_map(|segment| &segment.ids) {
         if let Some(key) = key(id) {
             meter.finalized(key, at, true);
+        }
+    }
+    Ok(())
+}
+
+/// When a node reported finalized blocks, in order.
+pub type Seen = Rc<RefCell<Vec<Instant>>>;
+
+/// Notes when a node reports finalized blocks, until it closes the subscription.
+pub async fn follow(url: &str) -> eyre::Result<(Seen, JoinHandle<eyre::Result<()>>)> {
+    let subscription = open(&Api::new(url)?, false).await?;
+    let seen = Seen::default();
+    Ok((seen.clone(), tokio::task::spawn_local(note(subscription, seen))))
+}
+
+/// As [`follow`], and again whenever the node has come back.
+pub async fn follow_for_ever(url: String) -> eyre::Result<(Seen, JoinHandle<eyre::Result<()>>)> {
+    let api = Api::new(&url)?;
+    let mut subscription = open(&api, false).await?;
+    let seen = Seen::default();
+    let noted = seen.clone();
+    let watcher = tokio::task::spawn_local(async move {
+        loop {
+            // It ends with its node, however that ends.
+            let _ = note(subscription, noted.clone()).await;
+            subscription = loop {
+                match open(&api, false).await {
+                    Ok(again) => break again,
+                    Err(_) => sleep(Duration::from_millis(20)).await,
+                }
+            };
+        }
+    });
+    Ok((seen, watcher))
+}
+
+async fn note(mut subscription: Subscription, seen: Seen) -> eyre::Result<()> {
+    while let Some(event) = subscription.next().await? {
+        if event.parse::<BlockNote<'_>>()?.rung == Some(Rung::Finalized) {
+            seen.borrow_mut().push(Instant::now());
         }
     }
     Ok(())

@@ -4,16 +4,19 @@ use super::*;
 use crate::{
     aliases::MarshalActor,
     epochs::LogRules,
+    evm::Executions,
     observer::seed_bytes,
     shared::Shared,
     storage::{self, Archives, History},
     testing::Dealt,
 };
 use baton_types::{
-    Body, Payload, PrivateKey, PublicKey, RollupId, Scheme, Segment, Transaction,
+    Body, ExecutionResult, Payload, PrivateKey, PublicKey, Rollup, RollupId, Scheme, Segment, Transaction,
     block::{ElectionKind, ParentSeed},
     domain,
+    genesis::{Ordering, evm::Evm},
     merkle::{self, EMPTY},
+    results::LAG_BLOCKS_MAX,
 };
 use bytes::Bytes;
 use commonware_consensus::{
@@ -25,7 +28,7 @@ use commonware_consensus::{
     types::{FixedEpocher, ViewDelta},
 };
 use commonware_cryptography::{
-    Digestible as _, Signer as _,
+    Signer as _,
     bls12381::{
         dkg::feldman_desmedt::{Dealer, Info, Reveal},
         primitives::{sharing::Mode, variant::MinSig},
@@ -89,7 +92,8 @@ async fn application(context: &deterministic::Context, dealt: &Dealt) -> Applica
         },
     )
     .await;
-    let shared = Shared::new(genesis, dealt.rules(), dealt.limits(), 7, Arc::new(|| 10_000));
+    let shared =
+        Shared::new(genesis, dealt.rules(), dealt.limits(), 7, Arc::new(|| 10_000), Executions::new());
     Application {
         key: dealt.keys[0].clone(),
         chain,
@@ -103,6 +107,7 @@ async fn application(context: &deterministic::Context, dealt: &Dealt) -> Applica
         infos: Arc::default(),
         refusals: context.family("blocks_refused", "blocks that this node would not vote for"),
         lottery: None,
+        l1: None,
     }
 }
 
@@ -158,6 +163,8 @@ impl Draft {
             peaks: parent.history_after().unwrap().peaks,
             payload: None,
             lottery: None,
+            results: parent.body().results.clone(),
+            l1: None,
         };
         let mut draft = Self { header, body, signer };
         draft.order(1, "something");
@@ -182,7 +189,10 @@ impl Draft {
 
 impl Bench {
     async fn new(context: &deterministic::Context) -> Self {
-        let dealt = Dealt::new();
+        Self::of(context, Dealt::new()).await
+    }
+
+    async fn of(context: &deterministic::Context, dealt: Dealt) -> Self {
         let application = application(context, &dealt).await;
         let genesis = dealt.genesis.block().unwrap();
         let parent = Draft::new(&dealt, &genesis, (0, VIEWS.0), [0; 48]).seal();
@@ -284,10 +294,8 @@ fn fields_of_later_parts_must_be_zero() {
     type Change = fn(&mut Header);
     let cases: &[(&str, Change)] = &[
         ("reveal", |header| header.reveal[31] = 1),
-        ("results_root", |header| header.results_root.0[0] = 1),
         ("l1_number", |header| header.l1_number = 1),
         ("l1_hash", |header| header.l1_hash.0[0] = 1),
-        ("forced_root", |header| header.forced_root.0[0] = 1),
         ("bench_report", |header| header.bench_report[0] = 1),
         ("protocol_signal", |header| header.protocol_signal = 1),
     ];
@@ -361,5 +369,56 @@ fn a_dealer_log_needs_an_epoch_that_deals() {
         bench.application.infos.lock().insert(info.epoch, info);
         assert_eq!(bench.judge(with_log()).await.0, "log");
         assert_eq!(bench.judge(bench.draft()).await.0, "");
+    });
+}
+
+/// A block at a height that says this of rollup 3 and may have something of it.
+fn claiming(bench: &Bench, height: u64, result: ExecutionResult, payload: Option<&str>) -> Digested<Block> {
+    let mut draft = bench.draft();
+    draft.header.height = height;
+    draft.body.peaks = vec![EMPTY; height.count_ones() as usize];
+    draft.body.results = [(RollupId(3), result)].into();
+    if let Some(payload) = payload {
+        draft.order(3, payload);
+    }
+    draft.seal()
+}
+
+#[test]
+fn claims_follow_those_of_the_parent() {
+    run(async |context| {
+        let mut dealt = Dealt::new();
+        let rollup = Rollup { ordering: Ordering::PriorityFee, ..Rollup::evm(3, "evm", Evm::new(7)) };
+        dealt.genesis.rollups.push(rollup);
+        let bench = Bench::of(&context, dealt).await;
+        let known = ExecutionResult { executed_to: 5, number: 2, base_fee: 1, ..ExecutionResult::default() };
+        let at = |executed_to, number| ExecutionResult { executed_to, number, ..known };
+        let other = ExecutionResult { base_fee: 2, ..known };
+        let judge = |height, claim, payload| {
+            let parent = claiming(&bench, height - 1, known, None);
+            let block = claiming(&bench, height, claim, payload);
+            let checked = bench.application.check_claims(block.inner(), parent.inner());
+            checked.err().map_or("", |refused| refused.reason().reason)
+        };
+        for (height, claim, payload, expect) in [
+            (8, known, None, ""),
+            (8, at(7, 2), None, ""),
+            (8, at(6, 3), None, ""),
+            (8, at(8, 2), None, "claim"),
+            (8, at(4, 2), None, "claim"),
+            (8, at(6, 1), None, "claim"),
+            (8, other, None, "claim"),
+            (8, known, Some("no transaction"), "unsigned"),
+            (5 + LAG_BLOCKS_MAX, known, Some("no transaction"), "unsigned"),
+            (6 + LAG_BLOCKS_MAX, known, Some("no transaction"), "lag"),
+            (6 + LAG_BLOCKS_MAX, known, None, ""),
+        ] {
+            assert_eq!(judge(height, claim, payload), expect, "{height}, {claim:?}, {payload:?}");
+        }
+        let parent = claiming(&bench, 7, known, None).inner().clone();
+        let mut bare = bench.draft();
+        bare.body.results.clear();
+        let checked = bench.application.check_claims(bare.seal().inner(), &parent);
+        assert!(matches!(checked, Err(Refused::Claim(RollupId(3)))));
     });
 }

@@ -1,6 +1,6 @@
 use super::*;
 use crate::testing::{VALIDITY, bundle, hinted, numbered, payload, rollup, single};
-use baton_types::Bundle;
+use baton_types::{Bundle, EvmRollups};
 use bytes::Bytes;
 
 const TIP: u64 = 500;
@@ -29,7 +29,7 @@ fn says_why_a_transaction_breaks_the_rules() {
         (single(1, u64::MAX, payload("x")), Some(Reason::ValidityTooLong)),
     ];
     for (unit, reason) in cases {
-        let expected = reason.map_or_else(|| Ok(unit.ids()), Err);
+        let expected = reason.map_or_else(|| Ok(unit.ids(&EvmRollups::default())), Err);
         assert_eq!(check(unit.clone()), expected, "{unit:?}");
     }
 }
@@ -66,7 +66,7 @@ fn says_why_a_bundle_breaks_the_rules() {
     ];
     for (bundle, reason) in cases {
         let unit = Unit::Bundle(bundle);
-        let expected = reason.map_or_else(|| Ok(unit.ids()), Err);
+        let expected = reason.map_or_else(|| Ok(unit.ids(&EvmRollups::default())), Err);
         assert_eq!(check(unit.clone()), expected, "{unit:?}");
     }
 }
@@ -167,7 +167,7 @@ fn what_leaves_makes_room_for_its_client() {
     let rules = rules(rollups(), BLOCK_BYTES);
     let second = || Pool::check(&rules, single(1, TIP + 6, numbered(2, 8)), TIP).unwrap();
     assert_eq!(pool.admit(second(), client("c"), TIP).unwrap_err().reason, Reason::ClientLimit);
-    pool.finalized(TIP + 1, at_tip(1, 8).ids().iter());
+    pool.finalized(TIP + 1, at_tip(1, 8).ids(&EvmRollups::default()).iter());
     assert!(pool.clients.is_empty());
     pool.admit(second(), client("c"), TIP + 1).unwrap();
     pool.expire(TIP + 6);
@@ -263,7 +263,7 @@ fn a_member_s_share_is_free_again_when_its_units_leave() {
         pool.admit(checked(&rules, unit(number)), PEER, 0).err().map(|refusal| refusal.reason)
     };
     assert_eq!([1, 2, 3].map(|number| reason(&mut pool, number)), [None, None, Some(Reason::ClientLimit)]);
-    pool.finalized(1, unit(2).ids().iter());
+    pool.finalized(1, unit(2).ids(&EvmRollups::default()).iter());
     assert_eq!([4, 5].map(|number| reason(&mut pool, number)), [None, Some(Reason::ClientLimit)]);
     pool.expire(9);
     assert!(pool.members.is_empty() && pool.lanes[0].members.is_empty());
@@ -295,8 +295,8 @@ fn the_journal_s_units_come_back_whatever_the_limits() {
     ];
     let (mut pool, outcomes) = outcomes(limits, units);
     assert_eq!(reasons(&outcomes), [None, None, Some(Reason::Duplicate), Some(Reason::Busy)]);
-    assert!(at_tip(1, 8).ids().iter().all(|id| pool.journaled(id)));
-    pool.finalized(TIP + 1, at_tip(1, 8).ids().iter());
+    assert!(at_tip(1, 8).ids(&EvmRollups::default()).iter().all(|id| pool.journaled(id)));
+    pool.finalized(TIP + 1, at_tip(1, 8).ids(&EvmRollups::default()).iter());
     pool.expire(TIP + 5);
     assert_eq!(pool.stats().transactions, 0);
 }

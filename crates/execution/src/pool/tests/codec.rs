@@ -2,7 +2,7 @@ use crate::{
     pool::Unit,
     testing::{bundle, genesis, hinted, payload, rollups},
 };
-use baton_types::{BlockLimits, Bundle};
+use baton_types::{BlockLimits, Bundle, EvmRollups};
 use bytes::Bytes;
 use commonware_codec::{Decode as _, Encode as _, EncodeSize as _};
 
@@ -24,7 +24,7 @@ fn units_survive_the_journey() {
         assert_eq!(encoded.len(), unit.encode_size());
         let decoded = Unit::decode_cfg(encoded, &limits()).unwrap();
         assert_eq!(decoded, unit);
-        assert_eq!(decoded.ids(), unit.ids());
+        assert_eq!(decoded.ids(&EvmRollups::default()), unit.ids(&EvmRollups::default()));
     }
 }
 
@@ -53,6 +53,24 @@ fn refuses_what_no_node_would_send() {
     for (name, bytes) in cases {
         assert!(Unit::decode_cfg(bytes, &limits()).is_err(), "{name}");
     }
+}
+
+/// The constructor sorts; the decoder does not, so that a bundle has one encoding.
+#[test]
+fn legs_out_of_order_are_refused() {
+    let sorted = bundle(9, &[(1, "a"), (2, "b"), (2, "c"), (3, "d")]);
+    assert_eq!(bundle(9, &[(3, "d"), (2, "b"), (1, "a"), (2, "c")]), sorted);
+    for swapped in [(0, 1), (1, 3), (0, 3), (2, 3)] {
+        let mut other = sorted.clone();
+        other.legs.swap(swapped.0, swapped.1);
+        let error = Unit::decode_cfg(Unit::Bundle(other).encode(), &limits()).unwrap_err();
+        assert!(error.to_string().contains("not in ascending order of rollup"), "{swapped:?}: {error}");
+    }
+    // Legs of one rollup keep the order they were given in: it is another bundle, not another encoding.
+    let mut other = sorted.clone();
+    other.legs.swap(1, 2);
+    let decoded = Unit::decode_cfg(Unit::Bundle(other).encode(), &limits()).unwrap();
+    assert_ne!(decoded, Unit::Bundle(sorted));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::{
     check_body,
     testing::{Rng, VALIDITY, block, hinted, numbered},
 };
-use baton_types::{Bundle, Transaction};
+use baton_types::{Bundle, EvmRollups, Transaction};
 use commonware_codec::EncodeSize as _;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -197,7 +197,13 @@ impl Run {
             roll => client(CLIENTS[roll % 3]),
         };
         let journaled = source == Source::Journal;
-        let new = Waiting { ids: unit.ids(), unit, source: source.clone(), replicated: false, journaled };
+        let new = Waiting {
+            ids: unit.ids(&EvmRollups::default()),
+            unit,
+            source: source.clone(),
+            replicated: false,
+            journaled,
+        };
         let expected = self.model.refusal(&new, self.rules.rollups(), self.tip);
         let outcome = self.pool.admit(checked, source, self.tip);
         assert_eq!(outcome.err().map(|refusal| refusal.reason), expected);

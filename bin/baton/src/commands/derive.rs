@@ -1,0 +1,157 @@
+use crate::output::{Outcome, Output, grouped};
+use baton_l1::{
+    Client,
+    da::{Backend, BlobSource, Blobs, BlockId, Calldata, Directory},
+    derive::{Config, DeriveError, Derived, Deriver},
+};
+use baton_settlement::Terms;
+use baton_types::{Genesis, api::DerivedView, hex};
+use eyre::{WrapErr as _, ensure, eyre};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// How often L1 is asked for more.
+const FOLLOW_INTERVAL: Duration = Duration::from_secs(4);
+
+/// Rebuild a rollup from L1 alone, and check everything on the way.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// An endpoint of L1, http:// or ws://. Repeatable: the others are asked when one fails.
+    #[arg(long = "l1", value_name = "URL", required = true)]
+    l1: Vec<String>,
+    /// Name or id of the rollup.
+    #[arg(long, value_name = "NAME")]
+    rollup: String,
+    /// The genesis of the cluster.
+    #[arg(long, value_name = "FILE")]
+    genesis: PathBuf,
+    /// Where blobs are read: a beacon node, or anvil as `anvil:URL`. Repeatable.
+    #[arg(long, value_name = "URL")]
+    blobs: Vec<String>,
+    /// Where batches of the kind `directory` are.
+    #[arg(long, value_name = "DIR")]
+    directory: Option<PathBuf>,
+    /// Keep the state here, and go on from it at the next start.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+    /// Wait for more.
+    #[arg(long)]
+    follow: bool,
+}
+
+const EXAMPLES: &str = "\
+Reads what L1 calls final. Checks every certificate under the group key of the genesis, the data
+against their commitments, that the transactions lead to the certified order, and for an EVM rollup
+executes them to the same block hashes.
+
+Examples:
+  baton derive --l1 http://127.0.0.1:10545 --rollup evm --genesis genesis.json --directory batches
+  baton derive --l1 https://l1.example --blobs https://beacon.example --rollup evm \\
+    --genesis genesis.json --state derived --follow";
+
+pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
+    let text = fs::read_to_string(&args.genesis)
+        .wrap_err_with(|| format!("cannot read the genesis {}", args.genesis.display()))?;
+    let genesis = Genesis::from_json(&text).wrap_err_with(|| format!("in {}", args.genesis.display()))?;
+    let client = client(&genesis, &args.l1)?;
+    let config = config(&genesis, &args, &client).await?;
+    let mut deriver = Deriver::open(client, config).await?;
+    let (started, mut transactions) = (Instant::now(), 0);
+    loop {
+        let more = deriver.advance(|derived| {
+            transactions += derived.contents.transactions() as u64;
+            tell(output, derived);
+        });
+        match more.await {
+            Ok(true) => {}
+            Ok(false) if args.follow => tokio::time::sleep(FOLLOW_INTERVAL).await,
+            Ok(false) => break,
+            // L1 or the place of the data may come back.
+            Err(error @ (DeriveError::L1(_) | DeriveError::Data { .. })) if args.follow => {
+                crate::output::note(format!("{error}; trying again"));
+                tokio::time::sleep(FOLLOW_INTERVAL).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let (batches, seconds) = (deriver.next_index(), started.elapsed().as_secs_f64());
+    output.line(format!(
+        "{} transactions in {seconds:.1} s; the next batch is {batches}",
+        grouped(transactions)
+    ));
+    Ok(Outcome::Done)
+}
+
+fn client(genesis: &Genesis, urls: &[String]) -> eyre::Result<Arc<Client>> {
+    let l1 = genesis.l1.as_ref().ok_or_else(|| eyre!("the genesis has no section l1: nothing settles"))?;
+    Ok(Arc::new(Client::new(urls, l1.chain_id).map_err(|error| eyre!(error))?))
+}
+
+async fn config(genesis: &Genesis, args: &Args, client: &Arc<Client>) -> eyre::Result<Config> {
+    let rollup = genesis.find_rollup(&args.rollup).ok_or_else(|| {
+        let names: Vec<_> = genesis.rollups.iter().map(|rollup| &rollup.name[..]).collect();
+        eyre!("there is no rollup {}; the genesis has {}", args.rollup, names.join(", "))
+    })?;
+    let terms = Terms::all(genesis).into_iter().find(|terms| terms.rollup == rollup.id());
+    let terms = terms.ok_or_else(|| eyre!("rollup {} does not settle", rollup.name))?;
+    let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Calldata::new(client.clone()))];
+    let sources = args.blobs.iter().map(|url| source(url));
+    let sources = futures::future::try_join_all(sources).await?;
+    backends.push(Arc::new(Blobs::new(client.clone(), sources)));
+    if let Some(directory) = &args.directory {
+        backends.push(Arc::new(existing(directory)?));
+    }
+    Ok(Config {
+        chain: genesis.digest(),
+        group_key: genesis.group_key().map_err(|error| eyre!(error))?,
+        limits: terms.limits(rollup),
+        rollup: rollup.clone(),
+        terms,
+        start_block: genesis.l1.as_ref().map_or(0, |l1| l1.start_block),
+        backends,
+        directory: args.state.clone(),
+    })
+}
+
+fn existing(directory: &Path) -> eyre::Result<Directory> {
+    ensure!(directory.is_dir(), "--directory {}: no such directory", directory.display());
+    Ok(Directory::open(directory)?)
+}
+
+/// A beacon node says itself when its slots began.
+async fn source(url: &str) -> eyre::Result<BlobSource> {
+    match url.strip_prefix("anvil:") {
+        Some(url) => Ok(BlobSource { url: url.to_owned(), block_id: BlockId::Number }),
+        None => BlobSource::beacon(url).await.map_err(|error| eyre!("--blobs {url}: {error}")),
+    }
+}
+
+fn tell(output: Output, derived: &Derived) {
+    let Derived { posted, contents, bytes, block, certificate_seen } = derived;
+    let batch = &posted.batch;
+    let view = DerivedView {
+        index: batch.index,
+        first_height: batch.first_height,
+        last_height: batch.last_height,
+        transactions: contents.transactions() as u64,
+        bytes: *bytes as u64,
+        order_root: hex::encode(&batch.order_root),
+        l1_block: posted.l1_number,
+        l1_transaction: posted.transaction.to_string(),
+        certificate_seen: *certificate_seen,
+        block: block.map(|head| head.number),
+        block_hash: block.map(|head| head.hash.to_string()),
+        state_root: block.map(|head| head.state_root.to_string()),
+    };
+    output.object(&view);
+    let executed = block.map_or_else(String::new, |head| format!(", block {} {}", head.number, head.hash));
+    output.line(format!(
+        "batch {}: blocks {} to {}, {} transactions, order root {}{executed}",
+        view.index, view.first_height, view.last_height, view.transactions, view.order_root
+    ));
+}

@@ -1,0 +1,14 @@
+//! The command line and real nodes as processes. One program, so that it is linked once.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cli;
+#[cfg(feature = "clients")]
+mod clients;
+mod devnet;
+mod evm;
+mod faults;
+mod hostile;
+mod overload;
+mod storage;
+mod support;

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+pragma solidity 0.8.37;
+
+import {BatchInbox} from "../src/BatchInbox.sol";
+import {Batch} from "../src/Messages.sol";
+import {Base} from "./Base.sol";
+
+/// Posts, forces, waits and escapes in any order, and keeps a model beside the inbox.
+contract Handler is Base {
+    bytes32 public head;
+    uint64 public index;
+    uint64 public height = 1;
+    bool public skipped;
+
+    constructor() {
+        make();
+    }
+
+    function postBatch(uint64 take, uint64 gap) external {
+        Batch memory b = nextBatch();
+        b.index += gap % 3 == 0 ? gap % 2 : 0;
+        b.forcedCursor += take % 3;
+        bytes32 before = inbox.head();
+        try inbox.post(b, certificate(SECRET, b), "") {
+            if (before != head || b.index != index || b.firstHeight != height || queue.expired(b.forcedCursor)) {
+                skipped = true;
+            }
+            (head, index, height) = (inbox.head(), b.index + 1, b.lastHeight + 1);
+        } catch {}
+    }
+
+    function force(bytes calldata data) external {
+        try queue.force(1, data) {} catch {}
+    }
+
+    function wait_(uint32 time) external {
+        vm.warp(block.timestamp + time % 3 hours);
+        vm.roll(block.number + 1);
+    }
+
+    function escape(uint64 count) external {
+        uint64 to = inbox.forcedCursor() + count % 4;
+        bytes32 before = inbox.head();
+        try inbox.escape(to) {
+            if (before != head || !queue.expired(to - 1)) skipped = true;
+            (head, index) = (inbox.head(), index + 1);
+        } catch {}
+    }
+
+    function intact() external view returns (bool) {
+        return !skipped && inbox.head() == head && inbox.nextIndex() == index && inbox.nextHeight() == height
+            && inbox.forcedCursor() <= queue.length();
+    }
+}
+
+contract InvariantTest {
+    Handler internal handler = new Handler();
+
+    function targetContracts() external view returns (address[] memory targets) {
+        targets = new address[](1);
+        targets[0] = address(handler);
+    }
+
+    function invariant_order_heads_and_forced_entries_are_intact() external view {
+        assert(handler.intact());
+    }
+}

@@ -1,0 +1,149 @@
+//! What the rest of a node sees of batches, and where the poster takes them from.
+
+use super::line::{Kept, Line, place};
+use crate::{aliases::Marshal, shared::Shared};
+use baton_settlement::{BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, encode};
+use baton_types::{Block, Digest, Height, RollupId, SeedPoint, receipt::Rung, settlement::Batch};
+use bytes::Bytes;
+use commonware_consensus::marshal::Identifier;
+use commonware_cryptography::Digested;
+use commonware_utils::sync::Mutex;
+use futures::future::BoxFuture;
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+/// Encoded batches kept in memory; others are made again from their blocks.
+const DATA_MAX: usize = 16;
+
+/// A batch as this node sees it now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BatchSight {
+    pub batch: Batch,
+    pub signature: Option<SeedPoint>,
+    /// Whether the newest block of L1 that this node knows has it.
+    pub posted: bool,
+    /// Whether a final block of L1 has it.
+    pub settled: bool,
+}
+
+impl BatchSight {
+    fn new(kept: &Kept, inboxes: Option<(InboxState, InboxState)>) -> Self {
+        let Kept { batch, signature } = kept.clone();
+        let has = |inbox: InboxState| batch.last_height < inbox.next_height;
+        let (posted, settled) =
+            inboxes.map_or((false, false), |(latest, finalized)| (has(latest), has(finalized)));
+        Self { batch, signature, posted, settled }
+    }
+}
+
+pub struct Board {
+    pub(super) lines: Mutex<BTreeMap<RollupId, Line>>,
+    view: Arc<dyn L1View>,
+    shared: Arc<Shared>,
+    marshal: Marshal,
+    data: Mutex<VecDeque<(RollupId, Place, Bytes)>>,
+}
+
+impl Board {
+    pub(crate) fn new(
+        lines: BTreeMap<RollupId, Line>,
+        view: Arc<dyn L1View>,
+        shared: Arc<Shared>,
+        marshal: Marshal,
+    ) -> Self {
+        Self { lines: Mutex::new(lines), view, shared, marshal, data: Mutex::default() }
+    }
+
+    /// Batches of a rollup as they are placed now, from an index on; none for a rollup that does not settle.
+    pub fn batches(&self, rollup: RollupId, from_index: u64, limit: usize) -> Option<Vec<BatchSight>> {
+        let lines = self.lines.lock();
+        let placed = lines.get(&rollup)?.placed();
+        let wanted = placed.filter(|kept| kept.batch.index >= from_index).take(limit);
+        let inboxes = self.inboxes(rollup);
+        Some(wanted.map(|kept| BatchSight::new(kept, inboxes)).collect())
+    }
+
+    /// The last batch of a rollup.
+    pub fn latest(&self, rollup: RollupId) -> Option<BatchSight> {
+        let lines = self.lines.lock();
+        lines.get(&rollup)?.placed().next_back().map(|kept| BatchSight::new(kept, self.inboxes(rollup)))
+    }
+
+    /// Of the newest and of the newest final block of L1.
+    fn inboxes(&self, rollup: RollupId) -> Option<(InboxState, InboxState)> {
+        let snapshot = self.view.snapshot();
+        let view = snapshot.rollups.get(&rollup)?;
+        Some((view.latest, view.finalized))
+    }
+
+    /// How far L1 has what a final block ordered. Read off the view each time, so that a reorg takes it back.
+    pub fn rung(&self, rollup: RollupId, height: u64) -> Option<Rung> {
+        let first = self.lines.lock().get(&rollup)?.terms.first_height;
+        let (latest, finalized) = self.inboxes(rollup)?;
+        if height < first || height >= latest.next_height.max(finalized.next_height) {
+            return None;
+        }
+        Some(if height < finalized.next_height { Rung::Settled } else { Rung::Posted })
+    }
+
+    pub(super) fn keep(&self, batch: &Batch, data: Bytes) {
+        let mut kept = self.data.lock();
+        kept.push_back((batch.rollup, place(batch), data));
+        if kept.len() > DATA_MAX {
+            kept.pop_front();
+        }
+    }
+
+    async fn data(&self, batch: &Batch) -> Option<Bytes> {
+        let here = {
+            let kept = self.data.lock();
+            let wanted = (batch.rollup, place(batch));
+            kept.iter().find(|(rollup, place, _)| (*rollup, *place) == wanted).map(|(.., data)| data.clone())
+        };
+        if here.is_some() {
+            return here;
+        }
+        let rule = self.lines.lock().get(&batch.rollup)?.terms.rule;
+        let before = self.block(batch.first_height - 1).await?;
+        let (head, cursor) = standing(before.inner(), batch.rollup);
+        let mut cutter = Cutter::new(rule, batch.rollup, batch.first_height, head, cursor);
+        // The block behind the batch ends it.
+        for height in batch.first_height..=batch.last_height + 1 {
+            let block = self.block(height).await?;
+            let (_, cursor) = standing(block.inner(), batch.rollup);
+            if let Ok(Some(contents)) = cutter.push(&Part::of(block.inner(), batch.rollup, cursor)) {
+                return Some(encode(&contents));
+            }
+        }
+        None
+    }
+
+    /// A final block.
+    pub(super) async fn block(&self, height: u64) -> Option<Digested<Block>> {
+        match self.shared.finalized(height) {
+            Some(block) => Some(block),
+            None => self.marshal.get_block(Identifier::Height(Height::new(height))).await,
+        }
+    }
+}
+
+/// A rollup's head and forced cursor after a block.
+pub(super) fn standing(block: &Block, rollup: RollupId) -> (Digest, u64) {
+    let body = block.body();
+    let head = body.heads.get(&rollup).copied().unwrap_or(baton_types::merkle::EMPTY);
+    let queue = body.l1.as_ref().and_then(|part| part.state.queues.get(&rollup));
+    (head, queue.map_or(0, |queue| queue.cursor))
+}
+
+impl BatchSource for Board {
+    fn certified(&self, rollup: RollupId, place: Place) -> BoxFuture<'_, Option<Arc<Certified>>> {
+        Box::pin(async move {
+            let Kept { batch, signature } = self.lines.lock().get(&rollup)?.get(&place)?.clone();
+            let signature = signature?;
+            let data = self.data(&batch).await?;
+            Some(Arc::new(Certified { batch, signature, data }))
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Settlement inside the cluster: what blocks take from L1, and what the group signs for it.
+//!
+//! ```text
+//!  L1View (who watches L1) ──► origin: propose, verify ──► header: origin · body: forced entries, cursors
+//!       │                                                            │ finalized blocks, pulled
+//!       │ finalized inbox                                            ▼
+//!       └───────────────────────────► line: cut, place ──► encode ──► Batch ──► journal, synced
+//!                                                                                 │ only then
+//!   peers ◄── partial signature ──────────────────────────────────────────────────┘
+//!   peers ──► partial signatures ──► 2f+1 of one sharing ──► certificate ──► journal ──► who posts, API
+//! ```
+//!
+//! Rules by event:
+//! - *A block is final*: it goes into the cutter of every rollup that settles. Where one ends a batch, the batch
+//!   is encoded on a thread of its own, placed behind the one before, journaled, signed, sent.
+//! - *A partial signature comes*: it has to be of the sender's own share, in this epoch's sharing, over the very
+//!   batch that this node made from its own blocks. What is early waits, a few per member; what is wrong
+//!   is counted, and after a few nothing more of that member is looked at for this batch.
+//! - *Enough of them*: the group's signature, checked against the group key before anybody gets it.
+//! - *A certificate is missing*: the own partial signature goes out again, at growing intervals; who has the
+//!   certificate answers with it.
+//! - *The hatch was used* (the finalized inbox has another head where a batch of ours should begin): the
+//!   batches from there on are placed and signed anew, behind the inbox's head and cursor.
+//! - *Epochs*: a partial signature counts in the epoch it was made in. The group key stays the same, so
+//!   certificates do not know epochs.
+//!
+//! Invariant: of one place, that is generation, inbox, index and previous head, this node signs one batch only,
+//! whatever happens to its process: it is on the journal before it is signed. Of the same heights all
+//! batches have one order root, because it follows from the finalized chain.
+//!
+//! Nothing here is waited for by consensus, and all of it stands still when a third of the members are away.
+//!
+//! Deliberately absent: posting (`baton-l1`), and a key generation that ends.
+
+mod actor;
+mod board;
+mod encode;
+mod journal;
+mod line;
+mod metrics;
+mod origin;
+mod wire;
+
+pub(crate) use actor::{Actor, Config};
+pub use board::{BatchSight, Board};
+pub(crate) use origin::{Differs, L1, Plan, Sight};
+pub(crate) use wire::MESSAGE_BYTES_MAX;
+pub use wire::{Message, Position};
+
+use baton_settlement::{L1View, Snapshot};
+use baton_types::forced::Envelope;
+use bytes::Bytes;
+use std::sync::Arc;
+
+/// Forced entries of one rollup that a block could take.
+pub struct Offer {
+    pub cursor: u64,
+    /// Empty where the next one is not here.
+    pub entries: Vec<(Envelope, Bytes)>,
+}
+
+/// The view of a node that nobody tells anything of L1. It orders as the others do, and proposes no origin.
+pub struct Blind;
+
+impl L1View for Blind {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::default()
+    }
+}

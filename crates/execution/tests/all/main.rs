@@ -1,0 +1,5 @@
+//! Tests from outside of the crate.
+
+#![allow(clippy::unwrap_used)]
+
+mod vectors;

@@ -1,0 +1,296 @@
+//! From L1 and the data alone to the ordered transactions of a rollup, and for an EVM rollup to the same blocks.
+//!
+//! ```text
+//! final logs of L1 ─► Posted ─► certificate ─► data ─► Contents ─► order root ─► executor ─► same block hash, state
+//! ```
+//! Only what L1 calls final is read, so nothing is ever taken back. Everything is checked: the inbox's chain of heads, the
+//! group's signature, the data commitment, that the contents lead from head to head, and for an EVM rollup that the
+//! blocks are those that the cluster attested.
+//!
+//! It goes on from a directory: `state.json` after each batch, `records` with the changes of each block.
+//!
+//! Absent: forced entries that went into the inbox without the cluster (the hatch). Derivation says so and stops.
+
+mod executor;
+mod state;
+
+use crate::{
+    bls,
+    client::{Client, L1Error},
+    contracts::BatchInbox,
+    da::{Backend, DaError},
+    events::{self, Posted, RollupEvents, batch_of},
+};
+use alloy_primitives::Address;
+use alloy_rpc_types_eth::BlockNumberOrTag;
+use alloy_sol_types::SolCall as _;
+use baton_settlement::{Contents, ContentsLimits, InboxState, Place, Terms, decode, is_signed};
+use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
+use executor::Executor;
+use state::State;
+use std::{collections::VecDeque, path::PathBuf, sync::Arc};
+use thiserror::Error;
+
+/// Blocks of L1 that are read in one go.
+const STEP_BLOCKS: u64 = 2_000;
+
+#[derive(Debug, Error)]
+pub enum DeriveError {
+    #[error(transparent)]
+    L1(#[from] L1Error),
+    #[error("batch {index}: {error}")]
+    Data { index: u64, error: DaError },
+    #[error("batch {index} of rollup {rollup} is not what the cluster certified: {what}")]
+    Batch { rollup: u32, index: u64, what: String },
+    #[error("the state in {path}: {what}")]
+    State { path: String, what: String },
+    #[error(
+        "the hatch of the inbox was used: entries {from} to {to} are ordered by L1 alone. This program does not execute \
+         them yet"
+    )]
+    Hatch { from: u64, to: u64 },
+}
+
+/// What is derived, and from what.
+pub struct Config {
+    /// Digest of the genesis.
+    pub chain: Digest,
+    pub group_key: GroupKey,
+    pub rollup: Rollup,
+    pub terms: Terms,
+    /// Block of L1 that has the first of the contracts.
+    pub start_block: u64,
+    pub limits: ContentsLimits,
+    pub backends: Vec<Arc<dyn Backend>>,
+    /// Where the state is kept; nothing is kept without.
+    pub directory: Option<PathBuf>,
+}
+
+/// A batch that was checked and, for an EVM rollup, executed.
+#[derive(Clone, Debug)]
+pub struct Derived {
+    pub posted: Posted,
+    pub contents: Contents,
+    pub bytes: usize,
+    /// Newest block of an EVM rollup: number, hash and state root.
+    pub block: Option<executor::Head>,
+    /// Whether the certificate itself was seen; otherwise the inbox alone has checked it.
+    pub certificate_seen: bool,
+}
+
+pub use executor::Head;
+
+pub struct Deriver {
+    client: Arc<Client>,
+    config: Config,
+    events: RollupEvents,
+    /// Next block of L1, and the last one that was read.
+    next_block: u64,
+    scanned: (u64, Digest),
+    /// Batches of it that are not done.
+    pending: VecDeque<Posted>,
+    /// The inbox after the last batch that is done.
+    done: InboxState,
+    order_root: Digest,
+    executor: Option<Executor>,
+}
+
+impl Deriver {
+    /// At the beginning, or where the directory says.
+    pub async fn open(client: Arc<Client>, config: Config) -> Result<Self, DeriveError> {
+        let saved = match &config.directory {
+            Some(directory) => State::read(directory, &config.chain, config.rollup.id)?,
+            None => None,
+        };
+        let executor = Executor::open(&config, saved.as_ref().map(|state| state.next_height))?;
+        let (events, scanned, order_root) = match saved {
+            None => (RollupEvents::new(config.terms.clone()), (0, EMPTY), EMPTY),
+            Some(state) => {
+                let header = client.header(BlockNumberOrTag::Number(state.l1_number)).await?;
+                if header.hash.0 != state.l1_hash.0 {
+                    let (path, number) = (state::path(&config), state.l1_number);
+                    let what =
+                        format!("L1 has another block {number} now; remove the directory to begin anew");
+                    return Err(DeriveError::State { path, what });
+                }
+                let inbox = InboxState {
+                    next_index: state.next_index,
+                    head: state.head(),
+                    next_height: state.next_height,
+                    forced_cursor: state.forced_cursor,
+                };
+                let base = (state.queue_length, state.queue_hash());
+                let events = RollupEvents::resume(config.terms.clone(), state.l1_number, inbox, base);
+                (events, (state.l1_number, Digest::from(state.l1_hash.0)), state.order_root())
+            }
+        };
+        let next_block = config.start_block.max(scanned.0 + 1);
+        let (pending, done) = (VecDeque::new(), events.latest());
+        Ok(Self { client, config, events, next_block, scanned, pending, done, order_root, executor })
+    }
+
+    /// Index of the next batch.
+    pub fn next_index(&self) -> u64 {
+        self.done.next_index
+    }
+
+    pub fn head(&self) -> Option<Head> {
+        self.executor.as_ref().map(Executor::head)
+    }
+
+    /// Block of L1 that is read next.
+    pub const fn next_block(&self) -> u64 {
+        self.next_block
+    }
+
+    /// Reads on, up to the newest final block of L1 or a few batches, whichever comes first. True when there is more.
+    pub async fn advance(&mut self, mut told: impl FnMut(&Derived)) -> Result<bool, DeriveError> {
+        self.work_off(&mut told).await?;
+        let finalized = self.client.header(BlockNumberOrTag::Finalized).await?;
+        if self.next_block > finalized.number {
+            return Ok(false);
+        }
+        let end = finalized.number.min(self.next_block + STEP_BLOCKS - 1);
+        let last = if end == finalized.number {
+            finalized
+        } else {
+            self.client.header(BlockNumberOrTag::Number(end)).await?
+        };
+        let mut scanned = [self.events.clone()];
+        events::scan(&self.client, &mut scanned, self.next_block, end, |_, _| true).await?;
+        let [mut scanned] = scanned;
+        events::nothing_left_out(&self.client, &scanned, alloy_eips::BlockId::hash(last.hash)).await?;
+        self.pending = std::mem::take(&mut scanned.posted).into();
+        self.events = scanned;
+        self.next_block = end + 1;
+        self.scanned = (end, Digest::from(last.hash.0));
+        self.work_off(&mut told).await?;
+        Ok(true)
+    }
+
+    /// Batches that are read and not done. One that cannot be had now is tried again at the next call.
+    async fn work_off(&mut self, told: &mut impl FnMut(&Derived)) -> Result<(), DeriveError> {
+        while let Some(posted) = self.pending.front().cloned() {
+            self.no_hatch(posted.batch.index)?;
+            let derived = self.batch(&posted).await?;
+            self.pending.pop_front();
+            let batch = &posted.batch;
+            self.done = InboxState {
+                next_index: batch.index + 1,
+                head: batch.head(),
+                next_height: batch.last_height.saturating_add(1),
+                forced_cursor: batch.forced_cursor,
+            };
+            self.order_root = batch.order_root;
+            told(&derived);
+        }
+        self.no_hatch(self.events.latest().next_index)?;
+        self.save()
+    }
+
+    /// Indices of the inbox that no batch has went to the hatch.
+    fn no_hatch(&self, index: u64) -> Result<(), DeriveError> {
+        if index == self.done.next_index {
+            return Ok(());
+        }
+        Err(DeriveError::Hatch { from: self.done.forced_cursor, to: self.events.latest().forced_cursor })
+    }
+
+    fn wrong(&self, index: u64, what: impl Into<String>) -> DeriveError {
+        DeriveError::Batch { rollup: self.config.rollup.id, index, what: what.into() }
+    }
+
+    async fn batch(&mut self, posted: &Posted) -> Result<Derived, DeriveError> {
+        let index = posted.batch.index;
+        let certificate_seen = self.certificate(posted).await?;
+        let data = self.data(posted).await?;
+        let contents =
+            decode(&data, &self.config.limits).map_err(|error| self.wrong(index, error.to_string()))?;
+        self.check(posted, &contents).map_err(|what| self.wrong(index, what))?;
+        let block = match &mut self.executor {
+            Some(executor) => {
+                executor.apply(&contents).map_err(|what| self.wrong(index, what))?;
+                self.executor.as_ref().map(Executor::head)
+            }
+            None => None,
+        };
+        Ok(Derived { posted: posted.clone(), contents, bytes: data.len(), block, certificate_seen })
+    }
+
+    /// Whether the transaction shows the group's signature; then it has to be valid.
+    async fn certificate(&self, posted: &Posted) -> Result<bool, DeriveError> {
+        let batch = &posted.batch;
+        let sent = self.client.transaction(posted.transaction).await?;
+        let inbox = Address::from(self.config.terms.inbox.0);
+        let call = BatchInbox::postCall::abi_decode(&sent.input).ok().filter(|_| sent.to == Some(inbox));
+        let Some(call) = call else { return Ok(false) };
+        let place = Place { index: batch.index, previous_head: batch.previous_head };
+        let given =
+            batch_of(&self.config.terms, place, &call.b).map_err(|what| self.wrong(batch.index, what))?;
+        let signature =
+            bls::read_signature(&call.certificate).map_err(|what| self.wrong(batch.index, what))?;
+        if given != *batch || !is_signed(batch, &signature, &self.config.group_key) {
+            return Err(
+                self.wrong(batch.index, "its certificate does not verify under the key of the genesis")
+            );
+        }
+        Ok(true)
+    }
+
+    async fn data(&self, posted: &Posted) -> Result<Vec<u8>, DeriveError> {
+        let (index, kind) = (posted.batch.index, posted.batch.data_kind);
+        let backend = self.config.backends.iter().find(|backend| backend.kind() == kind);
+        let backend = backend.ok_or_else(|| DeriveError::Data {
+            index,
+            error: DaError::Missing {
+                commitment: hex::encode(&posted.batch.data_commitment),
+                tried: format!("it is in {kind:?}, and no such place was named"),
+            },
+        })?;
+        backend.fetch(posted).await.map_err(|error| DeriveError::Data { index, error })
+    }
+
+    fn check(&self, posted: &Posted, contents: &Contents) -> Result<(), String> {
+        let batch = &posted.batch;
+        if contents.rollup != batch.rollup {
+            return Err(format!("its data are of rollup {}", contents.rollup));
+        }
+        let (found, said) =
+            ((contents.first_height, contents.last_height), (batch.first_height, batch.last_height));
+        if found != said {
+            return Err(format!("its data are of the blocks {found:?}, the batch of {said:?}"));
+        }
+        if contents.head_before != self.order_root {
+            return Err("its data do not begin where the batch before ended".to_owned());
+        }
+        if contents.order_root() != batch.order_root {
+            return Err("its transactions lead to another order root".to_owned());
+        }
+        if contents.forced_before != self.done.forced_cursor
+            || contents.forced_cursor() != batch.forced_cursor
+        {
+            return Err("its data take other forced entries".to_owned());
+        }
+        if contents.result.is_some() != self.executor.is_some() {
+            return Err("its data are of another kind of rollup".to_owned());
+        }
+        let claimed = contents.result.map_or(EMPTY, |result| Digest::from(result.state_root.0));
+        if claimed != batch.claimed_state_root {
+            return Err("its data attest another state root".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Unless a block of the rollup is open: then the next start repeats from the batch that began it.
+    fn save(&mut self) -> Result<(), DeriveError> {
+        let Some(directory) = &self.config.directory else { return Ok(()) };
+        if self.executor.as_ref().is_some_and(Executor::is_open) || self.scanned.0 < self.config.start_block {
+            return Ok(());
+        }
+        if let Some(executor) = &mut self.executor {
+            executor.sync()?;
+        }
+        State::new(&self.config, self.scanned, self.done, self.events.queue_end(), self.order_root)
+            .write(directory)
+    }
+}

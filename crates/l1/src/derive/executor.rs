@@ -1,0 +1,226 @@
+//! Runs an EVM rollup's transactions as the cluster's nodes did.
+//!
+//! Blocks of the cluster without anything of the rollup are not in the data and need not be: a block of the rollup follows from
+//! its own transactions and from seed, parent and time of the cluster's block that began it. The executor follows
+//! blocks by digest; where those are not known it is given others.
+
+use super::{Config, DeriveError};
+use alloy_primitives::B256;
+use baton_execution::evm::{Chain, ChainLimits, ClusterBlock, Entry, Executed, Record, Signed};
+use baton_settlement::{Contents, Slice};
+use baton_types::{Digest, ExecutionResult};
+use commonware_cryptography::{Hasher as _, Sha256};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions},
+    io::{ErrorKind, Write as _},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+const LIMITS: ChainLimits = ChainLimits { branches_max: 4, history_max: 1 };
+/// Blocks whose hash is kept for what a later batch attests; far more than an executor may be behind.
+const HASHES_MAX: usize = 4_096;
+
+/// Newest sealed block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub number: u64,
+    pub hash: B256,
+    pub state_root: B256,
+}
+
+pub struct Executor {
+    chain: Chain,
+    records: Option<Log>,
+    hashes: BTreeMap<u64, (B256, B256)>,
+    /// Attested, of blocks that are not sealed here yet.
+    awaited: Vec<ExecutionResult>,
+    /// Time of the last slice.
+    timestamp_ms: u64,
+}
+
+/// Records of all blocks, each behind its length.
+struct Log {
+    path: PathBuf,
+    file: File,
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> DeriveError + '_ {
+    |error| DeriveError::State { path: path.display().to_string(), what: error.to_string() }
+}
+
+impl Log {
+    /// Opens it, cut after the last record of a block below `next_height`; all of those.
+    fn open(directory: &Path, next_height: u64) -> Result<(Self, Vec<Record>), DeriveError> {
+        fs::create_dir_all(directory).map_err(io(directory))?;
+        let path = directory.join("records");
+        let bytes = match fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            read => read.map_err(io(&path))?,
+        };
+        let (mut records, mut rest) = (Vec::new(), &bytes[..]);
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_be_bytes(*length)).unwrap_or(usize::MAX);
+            // What was not written whole belongs to a batch that is read again.
+            let Some((record, after)) = after.split_at_checked(length) else { break };
+            let Ok(record) = Record::from_bytes(record) else { break };
+            if record.through_height >= next_height {
+                break;
+            }
+            records.push(record);
+            rest = after;
+        }
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
+        file.set_len((bytes.len() - rest.len()) as u64).map_err(io(&path))?;
+        Ok((Self { path, file }, records))
+    }
+
+    fn append(&mut self, record: &Record) -> std::io::Result<()> {
+        let bytes = record.to_bytes();
+        let length = u32::try_from(bytes.len()).map_err(std::io::Error::other)?;
+        self.file.write_all(&[&length.to_be_bytes()[..], &bytes].concat())
+    }
+}
+
+/// Names a block whose own digest is not in the data.
+fn stand_in(height: u64, parent: &Digest) -> Digest {
+    Sha256::hash(&[b"derived", parent, &height.to_be_bytes()])
+}
+
+impl Executor {
+    /// After the records of blocks below `next_height`. None when the rollup is not executed.
+    pub fn open(config: &Config, next_height: Option<u64>) -> Result<Option<Self>, DeriveError> {
+        let Some(chain) = Chain::new(&config.rollup, config.chain, LIMITS) else { return Ok(None) };
+        let (records, kept) = match &config.directory {
+            None => (None, Vec::new()),
+            Some(directory) => {
+                let (log, kept) = Log::open(directory, next_height.unwrap_or(0))?;
+                (Some(log), kept)
+            }
+        };
+        let resumed = chain.resume(kept);
+        let chain = resumed.map_err(|error| DeriveError::State {
+            path: super::state::path(config),
+            what: error.to_string(),
+        })?;
+        let mut executor =
+            Self { chain, records, hashes: BTreeMap::new(), awaited: Vec::new(), timestamp_ms: 0 };
+        executor.remember();
+        Ok(Some(executor))
+    }
+
+    pub fn head(&self) -> Head {
+        let head = self.chain.head();
+        Head { number: head.header.number, hash: head.hash, state_root: head.header.state_root }
+    }
+
+    pub fn is_open(&self) -> bool {
+        self.chain.open().is_some()
+    }
+
+    pub fn sync(&mut self) -> Result<(), DeriveError> {
+        match &self.records {
+            Some(log) => log.file.sync_all().map_err(io(&log.path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Executes a batch and compares with what its last block attests.
+    pub fn apply(&mut self, contents: &Contents) -> Result<(), String> {
+        for slice in &contents.slices {
+            self.slice(slice)?;
+        }
+        // A block without anything of the rollup still ends a slot.
+        let (parent, _) = self.chain.finalized();
+        let end = ClusterBlock {
+            digest: stand_in(contents.last_height, &stand_in(contents.last_height, &parent)),
+            parent,
+            height: contents.last_height,
+            timestamp_ms: contents.last_timestamp_ms,
+            parent_seed: [0; 48],
+            entries: Vec::new(),
+        };
+        self.execute(&end)?;
+        self.awaited.extend(contents.result);
+        self.compare()
+    }
+
+    fn slice(&mut self, slice: &Slice) -> Result<(), String> {
+        let (tip, _) = self.chain.finalized();
+        if tip != slice.parent {
+            // The block before, as far as it matters: its digest.
+            let before = ClusterBlock {
+                digest: slice.parent,
+                parent: tip,
+                height: slice.height.saturating_sub(1),
+                timestamp_ms: self.timestamp_ms,
+                parent_seed: [0; 48],
+                entries: Vec::new(),
+            };
+            self.execute(&before)?;
+        }
+        let raw: Vec<_> = slice.transactions.iter().map(|transaction| &transaction.payload[..]).collect();
+        let decoded = Signed::decode_all(&raw, self.chain.params());
+        let entries = decoded.into_iter().zip(&slice.transactions);
+        let block = ClusterBlock {
+            digest: stand_in(slice.height, &slice.parent),
+            parent: slice.parent,
+            height: slice.height,
+            timestamp_ms: slice.timestamp_ms,
+            parent_seed: slice.parent_seed,
+            entries: entries.map(|(transaction, of)| Entry { transaction, bundle: of.bundle }).collect(),
+        };
+        self.timestamp_ms = slice.timestamp_ms;
+        self.execute(&block)
+    }
+
+    fn execute(&mut self, block: &ClusterBlock) -> Result<(), String> {
+        self.chain.execute(block).map_err(|error| error.to_string())?;
+        let final_blocks = self.chain.finalize(&block.digest).map_err(|error| error.to_string())?;
+        final_blocks.iter().try_for_each(|executed| self.made(executed))
+    }
+
+    fn made(&mut self, executed: &Arc<Executed>) -> Result<(), String> {
+        let Some(made) = &executed.made else { return Ok(()) };
+        if let Some(log) = &mut self.records {
+            log.append(&made.record()).map_err(|error| format!("{}: {error}", log.path.display()))?;
+        }
+        self.remember();
+        Ok(())
+    }
+
+    fn remember(&mut self) {
+        let Head { number, hash, state_root } = self.head();
+        self.hashes.insert(number, (hash, state_root));
+        while self.hashes.len() > HASHES_MAX {
+            self.hashes.pop_first();
+        }
+    }
+
+    fn compare(&mut self) -> Result<(), String> {
+        let newest = self.head().number;
+        let hashes = &self.hashes;
+        let mut wrong = None;
+        self.awaited.retain(|result| {
+            // Nothing is attested before the first block is executed.
+            if result.executed_to == 0 {
+                return false;
+            }
+            if result.number > newest {
+                return true;
+            }
+            let known = hashes.get(&result.number);
+            if known.is_some_and(|(hash, root)| hash.0 != result.hash.0 || root.0 != result.state_root.0) {
+                wrong = Some(format!(
+                    "block {} has the hash {} here, the cluster attests {}",
+                    result.number,
+                    known.map(|(hash, _)| *hash).unwrap_or_default(),
+                    result.hash
+                ));
+            }
+            false
+        });
+        wrong.map_or(Ok(()), Err)
+    }
+}

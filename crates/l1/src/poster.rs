@@ -1,0 +1,417 @@
+//! Posts certified batches, in order, until they are on L1.
+//!
+//! ```text
+//! inbox: next index, head ─► certified batch for that place ─► data ─► would it pass? ─► send ─► mined?
+//!        ▲                          │ none yet: wait               │ no: why       ▲      │ no: raise fees
+//!        └──────────────────────────┴──────────────────────────────┴───────────────┴──────┘
+//! ```
+//! - Nothing is remembered but fees: every round begins with what the inbox and the account say on L1. So a restart, a
+//!   reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
+//! - **Two posters**: the inbox refuses the second. [`PosterConfig::patience`] lets others go first (a lease); it
+//!   decides nothing but costs.
+//! - **Bounded**: fees, the cost of a batch and of a day, raises and failures have limits. Beyond them the rollup is
+//!   [`State::Degraded`] with the reason, and is tried again slowly.
+
+use crate::{
+    bls,
+    client::{Client, L1Error},
+    contracts::BatchInbox,
+    da::Backend,
+    events::{address, given},
+    transaction::{Draft, Fees},
+};
+use alloy_eips::BlockId;
+use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_rpc_types_eth::{BlockNumberOrTag, TransactionRequest};
+use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::{SolCall as _, SolInterface as _};
+use baton_settlement::{BatchSource, Certified, Place, Terms};
+use baton_types::{Digest, RollupId};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use tokio::{sync::watch, task::JoinHandle};
+use tracing::{info, warn};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Clone, Debug)]
+pub struct PosterConfig {
+    /// How often L1 and the cluster are asked.
+    pub poll: Duration,
+    /// How long another poster may go first.
+    pub patience: Duration,
+    /// How long a transaction may wait for a block before its fees are raised.
+    pub mined_within: Duration,
+    /// Raises of one transaction.
+    pub raises_max: u32,
+    /// Failures in a row before the rollup is degraded.
+    pub failures_max: u32,
+    /// How often a degraded rollup is tried.
+    pub degraded_poll: Duration,
+    /// In wei: per gas, per blob gas, per batch, and for everything in 24 hours since the start of the node.
+    pub gas_fee_max: u128,
+    pub blob_fee_max: u128,
+    pub batch_cost_max: U256,
+    pub day_cost_max: U256,
+}
+
+impl Default for PosterConfig {
+    fn default() -> Self {
+        let gwei = 1_000_000_000;
+        Self {
+            poll: Duration::from_secs(2),
+            patience: Duration::ZERO,
+            mined_within: Duration::from_secs(48),
+            raises_max: 6,
+            failures_max: 5,
+            degraded_poll: Duration::from_secs(60),
+            gas_fee_max: 500 * gwei,
+            blob_fee_max: 500 * gwei,
+            batch_cost_max: U256::from(200_000_000 * gwei),
+            day_cost_max: U256::from(2_000_000_000 * gwei),
+        }
+    }
+}
+
+/// How posting stands; for operators.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Everything that is certified is on L1.
+    Idle,
+    /// Something has to happen first.
+    Waiting(String),
+    Posting,
+    /// It does not work, and why.
+    Degraded(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollupStatus {
+    pub next_index: u64,
+    pub state: State,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    pub rollups: BTreeMap<RollupId, RollupStatus>,
+    /// In wei, in the last 24 hours.
+    pub spent: U256,
+}
+
+/// What one round for one rollup came to.
+enum Step {
+    Idle,
+    Waiting(String),
+    Posted,
+}
+
+#[derive(Default)]
+struct Progress {
+    failures: u32,
+    /// When the batch at this index was first there.
+    since: Option<(u64, Instant)>,
+    not_before: Option<Instant>,
+}
+
+pub struct Poster {
+    client: Arc<Client>,
+    signer: PrivateKeySigner,
+    source: Arc<dyn BatchSource>,
+    rollups: Vec<(Terms, Arc<dyn Backend>)>,
+    config: PosterConfig,
+    progress: BTreeMap<RollupId, Progress>,
+    /// Fees last offered at this nonce.
+    offered: Option<(u64, Fees)>,
+    costs: VecDeque<(Instant, U256)>,
+    status: Status,
+    report: watch::Sender<Status>,
+}
+
+impl Poster {
+    pub fn new(
+        client: Arc<Client>,
+        signer: PrivateKeySigner,
+        source: Arc<dyn BatchSource>,
+        rollups: Vec<(Terms, Arc<dyn Backend>)>,
+        config: PosterConfig,
+    ) -> Self {
+        Self {
+            client,
+            signer,
+            source,
+            rollups,
+            config,
+            progress: BTreeMap::new(),
+            offered: None,
+            costs: VecDeque::new(),
+            status: Status::default(),
+            report: watch::channel(Status::default()).0,
+        }
+    }
+
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.report.subscribe()
+    }
+
+    /// Runs until it is aborted.
+    pub fn start(mut self) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            loop {
+                if !self.round().await {
+                    tokio::time::sleep(self.config.poll).await;
+                }
+            }
+        })
+    }
+
+    /// Tries each rollup once. True when anything was posted.
+    pub async fn round(&mut self) -> bool {
+        let mut posted = false;
+        for index in 0..self.rollups.len() {
+            let rollup = self.rollups[index].0.rollup;
+            let rests = self.progress.entry(rollup).or_default().not_before;
+            if rests.is_some_and(|until| Instant::now() < until) {
+                continue;
+            }
+            let outcome = self.step(index).await;
+            posted |= matches!(outcome, Ok(Step::Posted));
+            self.note(rollup, outcome);
+        }
+        posted
+    }
+
+    fn note(&mut self, rollup: RollupId, outcome: Result<Step, String>) {
+        let progress = self.progress.entry(rollup).or_default();
+        let state = match outcome {
+            Ok(step) => {
+                *progress = Progress { since: progress.since, ..Progress::default() };
+                match step {
+                    Step::Idle => State::Idle,
+                    Step::Waiting(reason) => State::Waiting(reason),
+                    Step::Posted => State::Posting,
+                }
+            }
+            Err(reason) => {
+                progress.failures += 1;
+                let degraded = progress.failures >= self.config.failures_max;
+                let rest =
+                    if degraded { self.config.degraded_poll } else { self.config.poll * progress.failures };
+                progress.not_before = Some(Instant::now() + rest);
+                if progress.failures == self.config.failures_max {
+                    warn!(%rollup, "batches are not posted any more: {reason}");
+                }
+                if degraded { State::Degraded(reason) } else { State::Waiting(reason) }
+            }
+        };
+        self.set(rollup, None, state);
+    }
+
+    fn set(&mut self, rollup: RollupId, next_index: Option<u64>, state: State) {
+        let status = self.status.rollups.entry(rollup);
+        let status = status.or_insert(RollupStatus { next_index: 0, state: State::Idle });
+        status.state = state;
+        status.next_index = next_index.unwrap_or(status.next_index);
+        self.status.spent = self.spent();
+        self.report.send_replace(self.status.clone());
+    }
+
+    /// In the last day.
+    fn spent(&mut self) -> U256 {
+        while self.costs.front().is_some_and(|(when, _)| when.elapsed() > DAY) {
+            self.costs.pop_front();
+        }
+        self.costs.iter().fold(U256::ZERO, |sum, (_, cost)| sum.saturating_add(*cost))
+    }
+
+    /// Where the next batch goes, all of one block of L1.
+    async fn place(&self, inbox: Address) -> Result<Place, L1Error> {
+        let at = BlockId::hash(self.client.header(BlockNumberOrTag::Latest).await?.hash);
+        Ok(Place {
+            index: self.client.read(inbox, &BatchInbox::nextIndexCall {}, at).await?,
+            previous_head: Digest::from(self.client.read(inbox, &BatchInbox::headCall {}, at).await?.0),
+        })
+    }
+
+    async fn step(&mut self, index: usize) -> Result<Step, String> {
+        let (terms, backend) = self.rollups[index].clone();
+        let (rollup, inbox) = (terms.rollup, address(&terms.inbox));
+        let place = self.place(inbox).await.map_err(|error| error.to_string())?;
+        self.set(rollup, Some(place.index), State::Idle);
+        let Some(certified) = self.source.certified(rollup, place).await else { return Ok(Step::Idle) };
+        if let Some(rest) = self.others_first(rollup, place.index) {
+            return Ok(Step::Waiting(format!("another poster may go first for {} ms", rest.as_millis())));
+        }
+        self.set(rollup, None, State::Posting);
+        let carried = backend.store(&certified.data).await.map_err(|error| error.to_string())?;
+        let Certified { batch, signature, .. } = &*certified;
+        let call = BatchInbox::postCall {
+            b: given(batch),
+            certificate: bls::signature(signature),
+            data: carried.calldata,
+        };
+        let draft = Draft {
+            nonce: 0,
+            to: TxKind::Call(inbox),
+            input: call.abi_encode().into(),
+            gas: 0,
+            fees: Fees { gas: 0, tip: 0, blob: 0 },
+            sidecar: carried.sidecar,
+        };
+        self.post(inbox, place, draft).await
+    }
+
+    /// How long others may still go first.
+    fn others_first(&mut self, rollup: RollupId, index: u64) -> Option<Duration> {
+        let progress = self.progress.entry(rollup).or_default();
+        let since = match progress.since {
+            Some((known, since)) if known == index => since,
+            _ => {
+                let now = Instant::now();
+                progress.since = Some((index, now));
+                now
+            }
+        };
+        self.config.patience.checked_sub(since.elapsed()).filter(|rest| !rest.is_zero())
+    }
+
+    /// Sends a draft, and sends it again for more until the inbox has moved on.
+    async fn post(&mut self, inbox: Address, place: Place, mut draft: Draft) -> Result<Step, String> {
+        let blobs = draft.sidecar.is_some();
+        let me = self.signer.address();
+        let text = |error: L1Error| error.to_string();
+        draft.fees = Fees::market(&self.client, blobs).await.map_err(text)?;
+        match self.estimate(me, &draft).await {
+            Ok(gas) => draft.gas = gas + gas / 4,
+            Err(error) => return refusal(&error),
+        }
+        let mut hashes: Vec<B256> = Vec::new();
+        for _ in 0..=self.config.raises_max {
+            draft.nonce = self.client.nonce(me).await.map_err(text)?;
+            if let Some((nonce, offered)) = self.offered
+                && nonce == draft.nonce
+            {
+                draft.fees = draft.fees.at_least(&offered.raised(blobs));
+            }
+            self.within_limits(&draft)?;
+            let (hash, raw) = draft.clone().sign(&self.signer, self.client.chain_id())?;
+            self.offered = Some((draft.nonce, draft.fees));
+            match self.client.send(&raw).await {
+                Ok(_) => hashes.push(hash),
+                Err(L1Error::Refused { message, .. }) if known(&message) => hashes.push(hash),
+                // Something else waits at this nonce, from before a restart: outbid it.
+                Err(L1Error::Refused { message, .. }) if underpriced(&message) => continue,
+                // Mined in this moment.
+                Err(L1Error::Refused { message, .. }) if message.contains("nonce too low") => {}
+                Err(error) => return Err(text(error)),
+            }
+            if let Some(step) = self.mined(inbox, place, &hashes).await? {
+                return Ok(step);
+            }
+            info!(
+                index = place.index,
+                fee = draft.fees.gas,
+                "the batch is not in a block of L1 yet; offering more"
+            );
+        }
+        let (raises, fee) = (self.config.raises_max, draft.fees.gas);
+        Err(format!(
+            "batch {} is not in a block of L1 after {raises} raises, to {fee} wei per gas",
+            place.index
+        ))
+    }
+
+    async fn estimate(&self, me: Address, draft: &Draft) -> Result<u64, L1Error> {
+        let mut request = TransactionRequest { to: Some(draft.to), ..TransactionRequest::default() }
+            .from(me)
+            .input(draft.input.clone().into());
+        if let Some(sidecar) = &draft.sidecar {
+            request.blob_versioned_hashes = Some(sidecar.versioned_hashes().collect());
+            request.max_fee_per_blob_gas = Some(draft.fees.blob);
+        }
+        self.client.estimate(&request).await
+    }
+
+    fn within_limits(&mut self, draft: &Draft) -> Result<(), String> {
+        let PosterConfig { gas_fee_max, blob_fee_max, batch_cost_max, day_cost_max, .. } = self.config;
+        let Fees { gas, blob, .. } = draft.fees;
+        if gas > gas_fee_max || blob > blob_fee_max {
+            return Err(format!(
+                "L1 asks for {gas} wei per gas and {blob} per blob gas; the limits are {gas_fee_max} and {blob_fee_max}"
+            ));
+        }
+        let (cost, spent) = (draft.cost_max(), self.spent());
+        if cost > batch_cost_max {
+            return Err(format!("a batch may cost {cost} wei; the limit is {batch_cost_max}"));
+        }
+        if spent.saturating_add(cost) > day_cost_max {
+            return Err(format!("{spent} wei were spent in 24 hours; the limit is {day_cost_max}"));
+        }
+        Ok(())
+    }
+
+    /// Waits until the inbox has taken the batch, from whoever. None when the time is over.
+    async fn mined(&mut self, inbox: Address, place: Place, hashes: &[B256]) -> Result<Option<Step>, String> {
+        let text = |error: L1Error| error.to_string();
+        let started = Instant::now();
+        while started.elapsed() < self.config.mined_within {
+            // Read first: when it was this poster that moved it, the receipt is there.
+            let moved = self.place(inbox).await.map_err(text)?.index > place.index;
+            for hash in hashes {
+                let Some(receipt) = self.client.receipt(*hash).await.map_err(text)? else { continue };
+                let blob = U256::from(receipt.blob_gas_used.unwrap_or_default())
+                    * U256::from(receipt.blob_gas_price.unwrap_or_default());
+                let cost = U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price) + blob;
+                self.costs.push_back((Instant::now(), cost));
+                let (index, gas) = (place.index, receipt.gas_used);
+                if receipt.status() {
+                    info!(index, gas, %cost, transaction = %hash, "posted a batch");
+                    return Ok(Some(Step::Posted));
+                }
+                return Ok(Some(Step::Waiting(format!("transaction {hash} for batch {index} failed on L1"))));
+            }
+            if moved {
+                let index = place.index;
+                return Ok(Some(Step::Waiting(format!("another poster was first with batch {index}"))));
+            }
+            tokio::time::sleep(self.config.poll.min(self.config.mined_within / 4)).await;
+        }
+        Ok(None)
+    }
+}
+
+fn known(message: &str) -> bool {
+    message.contains("already known") || message.contains("already imported")
+}
+
+fn underpriced(message: &str) -> bool {
+    message.contains("underpriced")
+}
+
+/// Whether a refusal passes by itself.
+fn refusal(error: &L1Error) -> Result<Step, String> {
+    use BatchInbox::BatchInboxErrors as Revert;
+    let revert = error.revert().map(|data: &Bytes| Revert::abi_decode(data));
+    match revert {
+        Some(Ok(Revert::WrongIndex(_))) => Ok(Step::Waiting("another poster was first".to_owned())),
+        Some(Ok(Revert::FutureSlot(_))) => {
+            Ok(Step::Waiting("the clock of L1 is behind that of the cluster".to_owned()))
+        }
+        Some(Ok(Revert::NotAllowed(_))) => Ok(Step::Waiting(
+            "the policy gives this slot to another; it binds for some slots only".to_owned(),
+        )),
+        Some(Ok(Revert::SkipsExpired(skipped))) => {
+            let entry = skipped.entry;
+            Err(format!("the inbox refuses the batch: it leaves out forced entry {entry}, which has expired"))
+        }
+        Some(Ok(Revert::BadCertificate(_))) => {
+            Err("the inbox refuses the certificate: is this the key of the genesis, and in force?".to_owned())
+        }
+        Some(Ok(Revert::NotNext(_) | Revert::BadCursor(_) | Revert::WrongData(_) | Revert::NoBlobs(_))) => {
+            Err(format!("the inbox refuses the batch, which does not fit it: {error}"))
+        }
+        _ => Err(error.to_string()),
+    }
+}

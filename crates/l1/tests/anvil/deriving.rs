@@ -1,0 +1,152 @@
+//! From L1 and the data alone to what was ordered, and to the same blocks.
+
+use crate::{
+    cluster::{EVM, GENESIS, KINDS, OPAQUE, Ordered, evm_batches, opaque_batches},
+    world::{World, until},
+};
+use baton_l1::{
+    da::{Backend, Blobs},
+    derive::{Config, DeriveError, Derived, Deriver},
+};
+use baton_settlement::{Contents, ContentsLimits};
+use baton_types::{RollupId, genesis::evm::Cadence, settlement::DataKind};
+use serde_json::json;
+use std::{fs, path::PathBuf, sync::Arc};
+
+/// More than the eight blocks after which anvil calls a block final.
+const FINAL: u64 = 12;
+
+fn config(world: &World, ordered: &Ordered, directory: Option<PathBuf>) -> Config {
+    Config {
+        chain: GENESIS,
+        group_key: world.group_key,
+        rollup: ordered.rollup.clone(),
+        terms: world.terms(ordered.rollup.id()),
+        start_block: world.start_block,
+        limits: ContentsLimits { bytes_max: 200_000, transaction_bytes_max: 128 * 1_024 },
+        backends: vec![world.backend()],
+        directory,
+    }
+}
+
+async fn post(world: &World, rollup: RollupId, contents: &[Contents]) {
+    world.source.add(rollup, contents.to_vec());
+    let mut poster = world.poster(1, &[rollup], World::config());
+    let all = world.next_index(rollup).await + contents.len() as u64;
+    // A round may end while a transaction is on its way.
+    until("all are posted", async || {
+        poster.round().await;
+        world.next_index(rollup).await == all
+    })
+    .await;
+    world.mine(FINAL).await;
+}
+
+async fn all(deriver: &mut Deriver) -> Result<Vec<Derived>, DeriveError> {
+    let mut derived = Vec::new();
+    while deriver.advance(|batch| derived.push(batch.clone())).await? {}
+    Ok(derived)
+}
+
+#[tokio::test]
+async fn what_was_posted_comes_back() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        let ordered = opaque_batches(3);
+        post(&world, OPAQUE, &ordered.contents).await;
+        let mut deriver = Deriver::open(world.client.clone(), config(&world, &ordered, None)).await.unwrap();
+        let derived = all(&mut deriver).await.unwrap();
+        let contents: Vec<_> = derived.iter().map(|batch| batch.contents.clone()).collect();
+        assert!(contents == ordered.contents, "{kind:?}: {} batches", contents.len());
+        assert!(derived.iter().all(|batch| batch.certificate_seen && batch.block.is_none()));
+    }
+}
+
+#[tokio::test]
+async fn the_same_blocks_under_every_cadence_also_after_a_restart() {
+    for cadence in [Cadence::PerBlock, Cadence::Slotted { ms: 2_000 }] {
+        let world = World::new(DataKind::Directory).await;
+        let ordered = evm_batches(cadence, 5);
+        let directory = world.folder.path().join("derived");
+        let open = || Deriver::open(world.client.clone(), config(&world, &ordered, Some(directory.clone())));
+        post(&world, EVM, &ordered.contents[..2]).await;
+        let mut deriver = open().await.unwrap();
+        assert_eq!(all(&mut deriver).await.unwrap().len(), 2);
+        drop(deriver);
+        post(&world, EVM, &ordered.contents[2..]).await;
+        let mut resumed = open().await.unwrap();
+        if cadence == Cadence::PerBlock {
+            assert_eq!(resumed.next_index(), 2, "it goes on");
+        }
+        let derived = all(&mut resumed).await.unwrap();
+        assert!(!derived.is_empty());
+        let head = resumed.head().unwrap();
+
+        let mut whole = Deriver::open(world.client.clone(), config(&world, &ordered, None)).await.unwrap();
+        assert_eq!(all(&mut whole).await.unwrap().len(), 5);
+        assert_eq!(whole.head(), Some(head));
+        // The cluster is ahead by what is not cut yet, so compare with what the batches attest.
+        let attested = ordered.contents[4].result.unwrap();
+        assert!(attested.number > 3 && attested.number <= head.number);
+        if attested.number == head.number {
+            assert_eq!((attested.hash.0, attested.state_root.0), (head.hash.0, head.state_root.0));
+        }
+        assert!(ordered.block().0 >= head.number);
+    }
+}
+
+#[tokio::test]
+async fn a_missing_blob_is_named_and_found_later() {
+    let world = World::new(DataKind::Blobs).await;
+    let ordered = opaque_batches(2);
+    post(&world, OPAQUE, &ordered.contents).await;
+    let mut config = config(&world, &ordered, None);
+    let nowhere: Arc<dyn Backend> = Arc::new(Blobs::new(world.client.clone(), Vec::new()));
+    config.backends = vec![nowhere];
+    let mut deriver = Deriver::open(world.client.clone(), config).await.unwrap();
+    let error = all(&mut deriver).await.unwrap_err();
+    assert!(matches!(error, DeriveError::Data { index: 0, .. }), "{error}");
+    assert!(error.to_string().contains("no source of blobs"), "{error}");
+    assert_eq!(deriver.next_index(), 0);
+}
+
+#[tokio::test]
+async fn changed_data_are_refused() {
+    let world = World::new(DataKind::Directory).await;
+    let ordered = opaque_batches(2);
+    post(&world, OPAQUE, &ordered.contents).await;
+    let data = world.folder.path().join("data");
+    let mut files: Vec<_> = fs::read_dir(&data).unwrap().map(|file| file.unwrap().path()).collect();
+    files.sort();
+    assert_eq!(files.len(), 2);
+    let whole = fs::read(&files[0]).unwrap();
+    let mut changed = whole.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    fs::write(&files[0], &changed).unwrap();
+    let mut deriver = Deriver::open(world.client.clone(), config(&world, &ordered, None)).await.unwrap();
+    let error = all(&mut deriver).await.unwrap_err().to_string();
+    assert!(error.contains("is not the data"), "{error}");
+    fs::write(&files[0], &whole).unwrap();
+    all(&mut deriver).await.unwrap();
+    assert_eq!(deriver.next_index(), 2, "it goes on where it stood");
+}
+
+#[tokio::test]
+async fn a_state_of_another_chain_is_refused() {
+    let world = World::new(DataKind::Directory).await;
+    let ordered = opaque_batches(1);
+    post(&world, OPAQUE, &ordered.contents).await;
+    let directory = world.folder.path().join("derived");
+    let mut deriver =
+        Deriver::open(world.client.clone(), config(&world, &ordered, Some(directory.clone()))).await.unwrap();
+    all(&mut deriver).await.unwrap();
+    let mut other = config(&world, &ordered, Some(directory.clone()));
+    other.chain = baton_types::merkle::EMPTY;
+    let error = Deriver::open(world.client.clone(), other).await.err().unwrap().to_string();
+    assert!(error.contains("another directory"), "{error}");
+    // L1 itself went back below where the derivation stopped.
+    world.ask("anvil_reorg", json!([FINAL, []])).await;
+    let error =
+        Deriver::open(world.client.clone(), config(&world, &ordered, Some(directory))).await.err().unwrap();
+    assert!(error.to_string().contains("another block"), "{error}");
+}

@@ -1,0 +1,131 @@
+//! Batches get to L1 once, in order, whatever happens on the way.
+
+use crate::{
+    cluster::{EVM, KINDS, OPAQUE, evm_batches, opaque_batches},
+    world::{World, signer, until},
+};
+use alloy_primitives::U256;
+use baton_l1::poster::{PosterConfig, State};
+use baton_types::{genesis::evm::Cadence, settlement::DataKind};
+use serde_json::json;
+use std::time::Duration;
+
+#[tokio::test]
+async fn every_kind_of_data_is_posted_in_order() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        world.source.add(OPAQUE, opaque_batches(3).contents);
+        world.source.add(EVM, evm_batches(Cadence::PerBlock, 2).contents);
+        let poster = world.poster(1, &[OPAQUE, EVM], World::config());
+        let status = poster.status();
+        let running = poster.start();
+        until("all are posted", async || {
+            world.next_index(OPAQUE).await == 3 && world.next_index(EVM).await == 2
+        })
+        .await;
+        until("the poster is idle", async || {
+            status.borrow().rollups.values().all(|rollup| rollup.state == State::Idle)
+        })
+        .await;
+        assert!(status.borrow().spent > U256::ZERO);
+        running.abort();
+    }
+}
+
+#[tokio::test]
+async fn what_a_reorg_drops_is_posted_again() {
+    let world = World::new(DataKind::Calldata).await;
+    world.source.add(OPAQUE, opaque_batches(4).contents);
+    let mut poster = world.poster(1, &[OPAQUE], World::config());
+    while poster.round().await {}
+    assert_eq!(world.next_index(OPAQUE).await, 4);
+    let head = world.head(OPAQUE).await;
+    // One batch per block of L1; the second time one of the blocks is that which took a dropped one's place.
+    for (depth, left) in [(1, 3), (3, 2)] {
+        world.reorg(depth).await;
+        assert_eq!(world.next_index(OPAQUE).await, left);
+        while poster.round().await {}
+        assert_eq!(world.next_index(OPAQUE).await, 4);
+        assert_eq!(world.head(OPAQUE).await, head, "the same batches");
+    }
+    // Below everything that is posted: only empty blocks on top.
+    world.mine(3).await;
+    world.reorg(2).await;
+    assert!(!poster.round().await);
+    assert_eq!(world.head(OPAQUE).await, head);
+}
+
+#[tokio::test]
+async fn two_posters_at_once_and_one_that_takes_over() {
+    let world = World::new(DataKind::Calldata).await;
+    let batches = opaque_batches(6).contents;
+    world.source.add(OPAQUE, batches[..3].to_vec());
+    let both = [1, 2].map(|account| world.poster(account, &[OPAQUE], World::config()).start());
+    until("three are posted", async || world.next_index(OPAQUE).await == 3).await;
+    // One ends; the other, which waits for it, goes on.
+    both.iter().for_each(tokio::task::JoinHandle::abort);
+    world.source.add(OPAQUE, batches[3..].to_vec());
+    let config = PosterConfig { patience: Duration::from_millis(300), ..World::config() };
+    let mut second = world.poster(2, &[OPAQUE], config);
+    assert!(!second.round().await, "it lets others go first");
+    assert!(matches!(second.status().borrow().rollups[&OPAQUE].state, State::Waiting(_)));
+    let running = second.start();
+    until("all are posted", async || world.next_index(OPAQUE).await == 6).await;
+    running.abort();
+}
+
+#[tokio::test]
+async fn a_stuck_transaction_is_outbid_also_after_a_restart() {
+    let world = World::new(DataKind::Calldata).await;
+    world.source.add(OPAQUE, opaque_batches(1).contents);
+    // Nothing is mined any more.
+    world.ask("evm_setAutomine", json!([false])).await;
+    let config = PosterConfig { mined_within: Duration::from_millis(100), raises_max: 1, ..World::config() };
+    let mut poster = world.poster(1, &[OPAQUE], config.clone());
+    assert!(!poster.round().await);
+    let status = poster.status();
+    let state = status.borrow().rollups[&OPAQUE].state.clone();
+    assert!(matches!(&state, State::Waiting(reason) if reason.contains("after 1 raises")), "{state:?}");
+    drop(poster);
+    // Another process, which knows nothing of what waits at its nonce.
+    let mut again = world.poster(1, &[OPAQUE], PosterConfig { raises_max: 6, ..config });
+    let posting = async {
+        while !again.round().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let mining = async {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        world.mine(1).await;
+    };
+    tokio::time::timeout(Duration::from_secs(30), futures::future::join(posting, mining)).await.unwrap();
+    assert_eq!(world.next_index(OPAQUE).await, 1);
+    assert_eq!(world.client.nonce(signer(1).address()).await.unwrap(), 1, "one transaction in the end");
+}
+
+#[tokio::test]
+async fn limits_and_refusals_degrade_and_say_why() {
+    let world = World::new(DataKind::Directory).await;
+    world.source.add(OPAQUE, opaque_batches(1).contents);
+    let config = PosterConfig { batch_cost_max: U256::from(1), poll: Duration::ZERO, ..World::config() };
+    let mut poster = world.poster(1, &[OPAQUE], config);
+    for _ in 0..3 {
+        assert!(!poster.round().await);
+    }
+    let status = poster.status();
+    let state = status.borrow().rollups[&OPAQUE].state.clone();
+    assert!(matches!(&state, State::Degraded(reason) if reason.contains("the limit is 1")), "{state:?}");
+    assert_eq!(status.borrow().spent, U256::ZERO);
+    assert_eq!(world.next_index(OPAQUE).await, 0);
+
+    // Certified by another group than the registry knows.
+    let other = crate::cluster::Source::new(crate::cluster::Group::deal(99), [world.terms(OPAQUE)]);
+    other.add(OPAQUE, opaque_batches(1).contents);
+    let config = PosterConfig { failures_max: 1, ..World::config() };
+    let rollups = vec![(world.terms(OPAQUE), world.backend())];
+    let mut poster = baton_l1::poster::Poster::new(world.client.clone(), signer(1), other, rollups, config);
+    assert!(!poster.round().await);
+    let status = poster.status();
+    let state = status.borrow().rollups[&OPAQUE].state.clone();
+    assert!(matches!(&state, State::Degraded(reason) if reason.contains("certificate")), "{state:?}");
+}

@@ -1,0 +1,145 @@
+//! L1 beside the node: who watches it, and who posts batches to it.
+
+use crate::{config::L1Config, health::Unready};
+use alloy_primitives::U256;
+use baton_consensus::settlement::Board;
+use baton_l1::{
+    Client, Watcher, WatcherConfig,
+    da::{Backend, Blobs, Calldata, Directory},
+    key,
+    poster::{self, Poster, PosterConfig, State},
+    watcher::{self, Depth},
+};
+use baton_settlement::{L1View, Terms};
+use baton_types::{
+    Genesis,
+    genesis::settlement::{Confirmation, Settlement},
+    settlement::DataKind,
+};
+use eyre::{Result, WrapErr as _, eyre};
+use std::{sync::Arc, time::Duration};
+use tokio::{sync::watch, task::JoinHandle};
+use tracing::{info, warn};
+
+const GWEI: u64 = 1_000_000_000;
+/// Rounds of the watcher that may fail before the node says so.
+const FAILURES_MAX: u32 = 10;
+/// An endpoint without a new block for so long stands still: ten of Ethereum's slots.
+const STILL_AFTER: Duration = Duration::from_secs(120);
+
+/// What the node does about L1.
+pub struct L1 {
+    client: Arc<Client>,
+    config: L1Config,
+    terms: Vec<Terms>,
+    data: DataKind,
+    view: watcher::Board,
+    watching: watch::Receiver<watcher::Status>,
+    posting: Option<watch::Receiver<poster::Status>>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Drop for L1 {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl L1 {
+    /// Begins to watch; none where nothing settles or no endpoint is named.
+    pub fn watch(config: &L1Config, genesis: &Genesis) -> Result<Option<Self>> {
+        let Some(section) = &genesis.l1 else { return Ok(None) };
+        if config.endpoints.is_empty() {
+            warn!(
+                "l1.endpoints is empty: this node sees nothing of L1, proposes no origin and posts nothing"
+            );
+            return Ok(None);
+        }
+        let client = Client::new(&config.endpoints, section.chain_id)
+            .map_err(|error| eyre!("l1.endpoints: {error}"))?;
+        let (client, terms) = (Arc::new(client), Terms::all(genesis));
+        let watcher = Watcher::new(client.clone(), watcher_config(config, section, terms.clone()));
+        let (view, watching) = (watcher.board(), watcher.status());
+        let tasks = vec![watcher.start()];
+        let (config, data) = (config.clone(), section.data);
+        Ok(Some(Self { client, config, terms, data, view, watching, posting: None, tasks }))
+    }
+
+    /// For consensus.
+    pub fn view(&self) -> Arc<dyn L1View> {
+        Arc::new(self.view.clone())
+    }
+
+    /// Begins to post what the cluster signs, where there is a key to pay with.
+    pub fn post(&mut self, batches: Arc<Board>) -> Result<()> {
+        let Some(path) = &self.config.key_file else { return Ok(()) };
+        let signer = key::load(path, self.config.password_file.as_deref()).wrap_err("l1.key_file")?;
+        let backend: Arc<dyn Backend> = match self.data {
+            DataKind::Blobs => {
+                // In the background: the first batch would wait for it.
+                self.tasks.push(tokio::spawn(Blobs::warm_up()));
+                Arc::new(Blobs::new(self.client.clone(), Vec::new()))
+            }
+            DataKind::Calldata => Arc::new(Calldata::new(self.client.clone())),
+            DataKind::Directory => {
+                Arc::new(Directory::open(&self.config.directory).wrap_err("l1.directory")?)
+            }
+        };
+        info!(account = %signer.address(), data = ?self.data, "posting batches to L1");
+        let rollups = self.terms.iter().map(|terms| (terms.clone(), backend.clone())).collect();
+        let config = poster_config(&self.config);
+        let poster = Poster::new(self.client.clone(), signer, batches, rollups, config);
+        self.posting = Some(poster.status());
+        self.tasks.push(poster.start());
+        Ok(())
+    }
+
+    /// Why settlement does not do its work, if it does not.
+    pub fn trouble(&self) -> Option<Unready> {
+        let watching = self.watching.borrow();
+        let unready = |name, reason: String| Some(Unready { name, reason });
+        if let Some(what) = &watching.beyond_finality {
+            return unready("l1_reorganised", format!("L1 went back on its finality: {what}"));
+        }
+        if let Some(what) = &watching.disagreement {
+            return unready("l1_disagrees", format!("endpoints of L1 do not agree: {what}"));
+        }
+        if watching.failures >= FAILURES_MAX {
+            let why = watching.trouble.as_deref().unwrap_or_default();
+            return unready("l1_unreachable", format!("L1 cannot be followed: {why}"));
+        }
+        let posting = self.posting.as_ref()?.borrow();
+        posting.rollups.iter().find_map(|(rollup, status)| match &status.state {
+            State::Degraded(reason) => {
+                unready("not_posting", format!("batches of rollup {rollup} are not posted: {reason}"))
+            }
+            _ => None,
+        })
+    }
+}
+
+fn watcher_config(config: &L1Config, section: &Settlement, rollups: Vec<Terms>) -> WatcherConfig {
+    WatcherConfig {
+        rollups,
+        start_block: section.start_block,
+        depth: match section.confirmation {
+            Confirmation::Depth(blocks) => Depth::Blocks(blocks),
+            Confirmation::Finalized => Depth::Finalized,
+        },
+        propose_after: Duration::from_millis(section.origin_wait_ms),
+        poll: Duration::from_millis(config.poll_ms),
+        still_after: STILL_AFTER,
+    }
+}
+
+fn poster_config(config: &L1Config) -> PosterConfig {
+    PosterConfig {
+        poll: Duration::from_millis(config.poll_ms),
+        patience: Duration::from_millis(config.post_after_ms),
+        gas_fee_max: u128::from(config.gas_fee_max_gwei * GWEI),
+        blob_fee_max: u128::from(config.blob_fee_max_gwei * GWEI),
+        batch_cost_max: U256::from(config.batch_cost_max_gwei) * U256::from(GWEI),
+        day_cost_max: U256::from(config.day_cost_max_gwei) * U256::from(GWEI),
+        ..PosterConfig::default()
+    }
+}

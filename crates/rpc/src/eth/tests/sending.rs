@@ -1,0 +1,85 @@
+use super::*;
+use crate::eth::testing::{CHAIN_ID, ETHER, GWEI, call, contract, create, delegation, legacy};
+use alloy_consensus::{TxEip1559, TxLegacy};
+
+/// In the words that libraries look for.
+#[tokio::test]
+async fn refusals_in_the_words_of_clients() {
+    let node = Node::per_block();
+    let (wallet, to) = (rich(0), Address::repeat_byte(9));
+    node.send(wallet.raw(call(0, to))).await;
+    node.chain.advance();
+    node.send(wallet.raw(call(1, to))).await;
+    let tip = |tip| TxEip1559 { max_priority_fee_per_gas: tip, ..call(1, to) };
+    let poor = poor();
+    for (raw, code, message) in [
+        (wallet.raw(call(0, to)), -32_000, "nonce too low: next nonce 1, tx nonce 0"),
+        (wallet.raw(call(1, to)), -32_000, "already known"),
+        (wallet.raw(tip(GWEI + 1)), -32_000, "replacement transaction underpriced"),
+        (wallet.raw(call(99, to)), -32_000, "nonce too high"),
+        (poor.raw(call(0, to)), -32_000, "insufficient funds for gas * price + value: balance 0, tx cost"),
+        (
+            wallet.raw(TxEip1559 { value: U256::from(20_000 * ETHER), ..call(2, to) }),
+            -32_000,
+            "insufficient funds for gas * price + value",
+        ),
+        (wallet.raw(TxEip1559 { gas_limit: 20_999, ..call(2, to) }), -32_000, "intrinsic gas too low"),
+        (wallet.raw(TxEip1559 { gas_limit: 30_000_001, ..call(2, to) }), -32_000, "exceeds block gas limit"),
+        (wallet.raw(tip(11 * GWEI)), -32_000, "max priority fee per gas higher than max fee per gas"),
+        (
+            wallet.raw(TxEip1559 { chain_id: CHAIN_ID + 1, ..call(2, to) }),
+            -32_000,
+            "invalid chain id for signer",
+        ),
+        (
+            wallet.raw(TxLegacy { chain_id: None, ..legacy(2, to, 0) }),
+            -32_000,
+            "only replay-protected (EIP-155) transactions allowed over RPC",
+        ),
+        (wallet.raw(create(2, vec![0; 49_153])), -32_000, "max initcode size exceeded"),
+        (wallet.raw(delegation(2, to, vec![])), -32_000, "EIP-7702 transaction with empty auth list"),
+        (Bytes::from_static(&[3, 0xc0]), -32_000, "transaction type not supported"),
+        (Bytes::from_static(&[2, 0xc0]), -32_602, "failed to decode signed transaction"),
+        (Bytes::new(), -32_602, "failed to decode signed transaction"),
+    ] {
+        node.check_failure("eth_sendRawTransaction", json!([raw]), code, message).await;
+    }
+    // A tenth more on both replaces.
+    let better = TxEip1559 { max_fee_per_gas: 11 * GWEI, ..tip(GWEI + GWEI / 10) };
+    let hash = node.send(wallet.raw(better)).await;
+    node.chain.advance();
+    assert_eq!(node.ask("eth_getTransactionReceipt", json!([hash])).await["status"], "0x1");
+}
+
+#[tokio::test]
+async fn a_batch_of_many() {
+    let node = Node::per_block();
+    let wallet = rich(1);
+    let calls: Vec<_> = (0..8)
+        .map(|nonce| {
+            let raw = wallet.raw(legacy(nonce, contract(1), 0));
+            json!({"jsonrpc": "2.0", "id": nonce, "method": "eth_sendRawTransaction", "params": [raw]})
+        })
+        .collect();
+    let reply =
+        node.dispatcher.answer(&node.rollup, &Caller::new("test"), &json!(calls).to_string()).await.unwrap();
+    let replies: Vec<Value> = serde_json::from_str(&reply).unwrap();
+    node.chain.advance();
+    for (nonce, reply) in replies.iter().enumerate() {
+        assert_eq!(reply["id"], nonce);
+        let receipt = node.ask("eth_getTransactionReceipt", json!([reply["result"]])).await;
+        assert_eq!(quantity(&receipt["transactionIndex"]), nonce as u128);
+    }
+}
+
+/// Admission control comes before the parameters are read.
+#[tokio::test]
+async fn a_busy_node_takes_none() {
+    let busy = |_: &Arc<Rollup>| Err(Refusal::new(Reason::Busy, "much waits").retry_after(70));
+    let node = Node::with(Lone::new(Cadence::PerBlock), Limits::default(), busy);
+    let (code, message, data) = node.fail("eth_sendRawTransaction", json!(["no transaction"])).await;
+    assert!(code == -32_000 && message.contains("much waits"), "{code} {message}");
+    assert_eq!((&data["reason"], &data["retry_after_ms"]), (&json!("busy"), &json!(70)));
+    // Questions are answered as ever.
+    assert_eq!(node.ask("eth_blockNumber", json!([])).await, "0x0");
+}

@@ -1,0 +1,65 @@
+//! Formats of settlement: what the group signs, the data of batches, and blobs.
+
+use super::{MEMORY_PER_BYTE, codec};
+use crate::{
+    run::{MEMORY_MIN, Outcome, Target},
+    seeds::Vectors,
+};
+use baton_settlement::{Contents, ContentsLimits, blobs, decode, encode};
+use baton_types::settlement::Batch;
+
+/// Small, so that an input that announces much is seen by the memory it takes.
+const LIMITS: ContentsLimits = ContentsLimits { bytes_max: 16 * 1_024, transaction_bytes_max: 1_024 };
+
+pub fn targets(vectors: &Vectors) -> Vec<Target> {
+    vec![
+        codec::<Batch>("batch", (), vectors.of::<Batch>(&())),
+        codec::<Contents>("batch-contents", LIMITS, vectors.of::<Contents>(&LIMITS)),
+        data(vectors),
+        packed(),
+    ]
+}
+
+fn target(name: &'static str, seeds: Vec<Vec<u8>>, check: impl Fn(&[u8]) -> Outcome + 'static) -> Target {
+    Target {
+        name,
+        seeds,
+        text: false,
+        memory_min: MEMORY_MIN,
+        memory_per_byte: MEMORY_PER_BYTE,
+        cost: 5,
+        check: Box::new(check),
+    }
+}
+
+fn data(vectors: &Vectors) -> Target {
+    let seeds = vectors.hex_where(|bytes| decode(bytes, &LIMITS).is_ok());
+    let check = |input: &[u8]| match decode(input, &LIMITS) {
+        Ok(contents) => {
+            assert_eq!(decode(&encode(&contents), &LIMITS).expect("what was encoded decodes"), contents);
+            let _ = (contents.order_root(), contents.forced_cursor());
+            Outcome::Decoded
+        }
+        Err(error) => Outcome::Refused(error.to_string()),
+    };
+    // Contents of the largest size are a few bytes when they repeat themselves.
+    Target { memory_per_byte: 64 * MEMORY_PER_BYTE, ..target("batch-data", seeds, check) }
+}
+
+/// Inputs are the used bytes: a whole blob would be mutated in its padding.
+fn packed() -> Target {
+    let seeds = vec![vec![0, 0, 0, 1, 7], blobs::pack(&[1; 500])[0].to_vec()];
+    let check = |input: &[u8]| {
+        let mut blob = input.to_vec();
+        blob.resize(blobs::BLOB_BYTES, 0);
+        match blobs::unpack(&[&blob]) {
+            Ok(data) => {
+                assert_eq!(blobs::pack(&data)[0][..], blob[..], "two blobs of one data");
+                Outcome::Decoded
+            }
+            Err(error) => Outcome::Refused(error.to_string()),
+        }
+    };
+    // A blob whatever the input.
+    Target { memory_min: 4 * blobs::BLOB_BYTES, ..target("blob", seeds, check) }
+}

@@ -1,0 +1,243 @@
+//! Executors inside the nodes: they agree, come back, and harm nobody when they do not.
+
+use alloy_primitives::Address;
+use baton_consensus::evm::{Fault, Status, Stopped};
+use baton_node::health::Sight;
+use baton_sim::{
+    Action, Behaviour, Chain, Scenario,
+    cluster::Cluster,
+    load::Rate,
+    run, run_twice, run_with,
+    wallet::{EVM, with_evm, with_slots},
+};
+use baton_types::{faults_tolerated, genesis::Election, results::LAG_BLOCKS_MAX};
+
+fn scenario(name: &'static str, seed: u64) -> Scenario {
+    Scenario {
+        name,
+        seed,
+        chain: Chain { election: Election::RoundRobin, block_interval_min_ms: 60, ..Chain::default() },
+        genesis: with_evm,
+        rate: Rate { evm_every: 1, ..Rate::default() },
+        ..Scenario::default()
+    }
+}
+
+fn status(cluster: &Cluster, member: usize) -> Status {
+    let client = cluster.members[member].client().expect("it runs");
+    client.execution(EVM).expect("the genesis has the rollup").status()
+}
+
+/// What a member's final blocks gave, up to the number.
+async fn hashes(cluster: &Cluster, member: usize, last: u64) -> Vec<(u64, [u8; 32], usize)> {
+    let execution = cluster.members[member].client().expect("it runs").execution(EVM).expect("there");
+    let mut all = Vec::new();
+    for number in 1..=last {
+        let block = execution.block(number).await.expect("readable").expect("final");
+        assert_eq!(block.transactions.len(), block.receipts.len());
+        all.push((number, block.hash.0, block.transactions.len()));
+    }
+    all
+}
+
+/// Members that execute have the same blocks. Returns how many blocks and transactions.
+async fn agree(cluster: &Cluster, members: &[usize]) -> (u64, usize) {
+    let last = members.iter().map(|member| status(cluster, *member).number).min().expect("some");
+    let first = hashes(cluster, members[0], last).await;
+    for member in members {
+        assert_eq!(hashes(cluster, *member, last).await, first, "member {member}");
+    }
+    (last, first.iter().map(|(_, _, transactions)| transactions).sum())
+}
+
+#[test]
+fn all_nodes_execute_the_same() {
+    let mut scenario = Scenario { run_ms: 3_000, ..scenario("all_nodes_execute_the_same", 601) };
+    for genesis in [with_evm, with_slots] {
+        scenario.genesis = genesis;
+        run_with(&scenario, async |cluster| {
+            let (blocks, transactions) = agree(cluster, &[0, 1, 2, 3]).await;
+            // In slots, the last of them are in a block that is still open.
+            assert!(transactions >= 20, "{transactions} transactions in {blocks} blocks");
+            let client = cluster.members[0].client().expect("it runs");
+            let heads = client.execution(EVM).expect("there").heads();
+            let paid = heads.pending.state.account(&Address::repeat_byte(0x11)).expect("it was paid").balance;
+            assert!(u64::try_from(paid).expect("few wei") >= transactions as u64);
+            let attested = client.finalized(client.finalized_height()).await.expect("final");
+            let result = attested.inner().body().results[&EVM];
+            assert!(result.number > 0 && result.number <= heads.latest.header.number, "{result:?}");
+        });
+    }
+}
+
+#[test]
+fn a_run_repeats_itself() {
+    run_twice(&Scenario { run_ms: 1_500, ..scenario("a_run_repeats_itself", 602) });
+}
+
+/// Whatever was not synced is executed again, to the same blocks.
+#[test]
+fn executors_come_back_after_crashes() {
+    for (seed, genesis) in [(603, with_evm as fn(&mut _)), (604, with_slots)] {
+        let mut events = Vec::new();
+        for round in 0..3 {
+            let at_ms = 700 + 1_500 * round;
+            let member = usize::try_from(round).expect("small");
+            events.extend([
+                (at_ms, Action::CrashAtWrite(member, 3 + 5 * round)),
+                (at_ms + 900, Action::Restart(member)),
+            ]);
+        }
+        events.extend([(5_400, Action::CrashAll), (5_600, Action::RestartAll)]);
+        let scenario = Scenario {
+            genesis,
+            events,
+            heals: true,
+            run_ms: 7_500,
+            ..scenario("executors_come_back_after_crashes", seed)
+        };
+        run_with(&scenario, async |cluster| {
+            let (blocks, transactions) = agree(cluster, &[0, 1, 2, 3]).await;
+            assert!(blocks >= 5 && transactions >= 60, "{transactions} transactions in {blocks} blocks");
+        });
+    }
+}
+
+/// Its memory is damaged: it says so and votes for no result of its own; the others go on. Started again it is
+/// well.
+#[test]
+fn a_flipped_bit_stops_one_executor_and_nothing_else() {
+    let scenario = Scenario {
+        evm_faults: vec![(2, Fault::Damage { height: 20 })],
+        events: vec![(300, Action::Crash(2)), (600, Action::Restart(2))],
+        run_ms: 6_000,
+        stall_max_ms: Some(3_500),
+        ..scenario("a_flipped_bit_stops_one_executor_and_nothing_else", 605)
+    };
+    run_with(&scenario, async |cluster| {
+        let (_, transactions) = agree(cluster, &[0, 1, 3]).await;
+        assert!(transactions >= 60, "{transactions}");
+        let damaged = status(cluster, 2);
+        let Some(Stopped::Differs { height, attested, own }) = &damaged.stopped else {
+            panic!("{damaged:?}");
+        };
+        assert!(*height >= 20 && attested.number == own.number && attested.hash != own.hash);
+        let client = cluster.members[2].client().expect("it runs");
+        assert!(client.finalized_height() > height + 20, "it orders as before");
+        assert!(client.execution(EVM).expect("there").check().is_err(), "it does not serve what it has");
+        let live = client.live();
+        let sight = Sight {
+            live: &live,
+            audit: None,
+            executions: &[damaged],
+            me: &live.holders[2],
+            now_ms: live.finalized_time_ms,
+            members: 4,
+            leader_timeout_ms: 700,
+            connected: None,
+            disk_free_bytes: None,
+            disk_free_bytes_min: 0,
+            settlement: None,
+        };
+        assert_eq!(sight.judge().expect_err("not ready").name, "execution_differs");
+        cluster.evm_faults.clear();
+        cluster.crash(2);
+        cluster.start(2).await;
+        cluster.settle(2_000).await;
+        let (last, _) = agree(cluster, &[0, 1, 2, 3]).await;
+        assert!(status(cluster, 2).stopped.is_none() && last > attested_number(cluster).await);
+    });
+}
+
+async fn attested_number(cluster: &Cluster) -> u64 {
+    let client = cluster.members[0].client().expect("it runs");
+    let block = client.finalized(20).await.expect("final");
+    block.inner().body().results[&EVM].number
+}
+
+/// One executor in four is stuck: its rollup does not even notice.
+#[test]
+fn one_stuck_executor_delays_nobody() {
+    let scenario = Scenario {
+        evm_faults: vec![(1, Fault::Wedge { height: 15 })],
+        events: vec![(300, Action::Crash(1)), (600, Action::Restart(1))],
+        run_ms: 6_000,
+        stall_max_ms: Some(3_500),
+        ..scenario("one_stuck_executor_delays_nobody", 606)
+    };
+    run_with(&scenario, async |cluster| {
+        let (_, transactions) = agree(cluster, &[0, 2, 3]).await;
+        assert!(transactions >= 60, "{transactions}");
+        let stuck = status(cluster, 1);
+        assert!(stuck.executed_to < 20 && stuck.stopped.is_none(), "{stuck:?}");
+        let client = cluster.members[1].client().expect("it runs");
+        assert!(client.finalized_height() > 50);
+    });
+}
+
+/// More executors are stuck than may be: the rollup pauses at its lag, and everything else is ordered.
+#[test]
+fn stuck_executors_pause_their_rollup_only() {
+    let scenario = Scenario {
+        evm_faults: vec![(1, Fault::Wedge { height: 15 }), (2, Fault::Wedge { height: 15 })],
+        events: vec![
+            (300, Action::Crash(1)),
+            (600, Action::Restart(1)),
+            (2_000, Action::Crash(2)),
+            (2_300, Action::Restart(2)),
+        ],
+        run_ms: 30_000,
+        stall_max_ms: Some(4_000),
+        min_height: LAG_BLOCKS_MAX + 60,
+        drain_ms: 60_000,
+        ..scenario("stuck_executors_pause_their_rollup_only", 607)
+    };
+    assert!(faults_tolerated(4) < 2);
+    run_with(&scenario, async |cluster| {
+        let client = cluster.members[0].client().expect("it runs");
+        let tip = client.finalized(client.finalized_height()).await.expect("final");
+        let header = tip.inner().header();
+        let result = tip.inner().body().results[&EVM];
+        assert!(header.height > result.executed_to + LAG_BLOCKS_MAX + 20, "{result:?} at {}", header.height);
+        for height in result.executed_to + LAG_BLOCKS_MAX + 1..=header.height {
+            let block = client.finalized(height).await.expect("final");
+            let segments = &block.inner().body().segments;
+            assert!(segments.iter().all(|segment| segment.rollup != EVM), "segment at {height}");
+        }
+    });
+}
+
+/// A proposer that lies about results, breaks the order of tips, or orders what is no transaction.
+#[test]
+fn a_leader_that_breaks_the_rules_of_execution() {
+    const RULES: [&str; 4] = ["claim", "result", "order", "unsigned"];
+    let scenario = Scenario {
+        hostile: vec![(2, Behaviour::BreakRules)],
+        run_ms: 25_000,
+        ..scenario("a_leader_that_breaks_the_rules_of_execution", 608)
+    };
+    run_with(&scenario, async |cluster| {
+        let deeds = cluster.deeds(2).expect("member 2 is hostile");
+        for rule in RULES {
+            assert!(deeds.count(rule) > 0, "{rule} was not broken");
+            for member in [0, 1, 3] {
+                let refused = cluster.metric(member, "blocks_refused", &format!("reason=\"{rule}\""));
+                assert!(refused > 0, "member {member} never refused for {rule}");
+            }
+        }
+        let forgeries = deeds.forgeries();
+        for member in [0, 1, 3] {
+            let witness = cluster.members[member].witness.lock();
+            assert!(witness.chain.values().all(|digest| !forgeries.contains(digest)));
+        }
+        let (_, transactions) = agree(cluster, &[0, 1, 3]).await;
+        assert!(transactions >= 60, "{transactions}");
+    });
+}
+
+/// Whatever elects the proposer.
+#[test]
+fn the_lottery_executes_too() {
+    let chain = Chain { election: Election::ZkLottery, block_interval_min_ms: 60, ..Chain::default() };
+    run(&Scenario { chain, run_ms: 2_000, ..scenario("the_lottery_executes_too", 609) });
+}
