@@ -145,7 +145,9 @@ impl Scene {
         let (place, sure) = match (ended, &self.used) {
             (Ended::Broken(broken), Some(used)) if used.starts_with(&broken.partition) => (&**used, true),
             (Ended::Broken(broken), _) => (&*broken.partition, true),
-            (Ended::Library { source, .. }, Some(used)) => (fitting(source, used), false),
+            (Ended::Library { source, .. }, used) if let Some(place) = fitting(source, used.as_deref()) => {
+                (place, false)
+            }
             _ => {
                 return format!(
                     "this node cannot go on: {text}. Start it again; this looks like a fault of the program: report \
@@ -166,9 +168,10 @@ impl Scene {
 }
 
 /// What the library found wrong. Marshal compares its record with the archives, which it need not read for that.
-fn fitting<'a>(source: &str, used: &'a str) -> &'a str {
+fn fitting<'a>(source: &str, used: Option<&'a str>) -> Option<&'a str> {
     let compares = source.contains("/marshal/core/") && !source.ends_with("/cache.rs");
-    if compares && used.starts_with("baton-marshal-cache") { "baton-blocks" } else { used }
+    let read = used.is_some_and(|used| !used.starts_with("baton-marshal-cache"));
+    if compares && !read { Some("baton-blocks") } else { used }
 }
 
 /// What helps against a damaged file.

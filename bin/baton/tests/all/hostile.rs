@@ -45,6 +45,9 @@ fn grows(node: &Node) {
 fn garbage_on_the_p2p_port_disturbs_nobody() {
     let cluster = Cluster::start(4);
     let node = &cluster.nodes[0];
+    // A quorum is enough to be ready.
+    let all_connected = || eventually(PATIENCE, || (connected(node) == 3).then_some(())).is_some();
+    assert!(all_connected(), "{} of 3 connected", connected(node));
     let mut open = Vec::new();
     for round in 0..60u8 {
         let mut stream = connect(node.p2p);
@@ -72,7 +75,7 @@ fn garbage_on_the_p2p_port_disturbs_nobody() {
         "{said:?}"
     );
     grows(node);
-    assert_eq!(connected(node), 3);
+    assert!(all_connected(), "{} of 3 still connected", connected(node));
     drop(open);
 }
 

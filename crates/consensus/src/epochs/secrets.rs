@@ -1,4 +1,4 @@
-//! Shares, dealer seeds and private dealings on disk, tied to the vote journal.
+//! Shares, private dealings and the root of what a dealer draws, on disk and tied to the vote journal.
 //!
 //! A share without the record of what was signed with it can sign a second, conflicting vote. So a
 //! random marker is written both beside the secrets and beside the vote journal. At start both must
@@ -8,6 +8,10 @@
 //! The latest share stays until there is a later one. A node whose blocks were lost reads all ceremonies
 //! again as one that was not there, and would take itself for a member without a share. It votes with the
 //! kept one from the epoch on that it was for, if the key is still dealt that way (`SchemeRegistrar`).
+//!
+//! A dealer's randomness in an epoch follows from a root that is as old as its shares. A node restored from a
+//! copy therefore deals again what it has dealt: acknowledgements of another dealing would be invalid for it,
+//! and it would take honest members for liars.
 
 use crate::{aliases::Runtime, broken::OrEnd as _};
 use baton_types::Epoch;
@@ -15,7 +19,7 @@ use commonware_codec::{DecodeExt as _, Encode as _, RangeCfg};
 use commonware_cryptography::{
     PublicKey,
     bls12381::{dkg::feldman_desmedt::DealerPrivMsg, primitives::group::Share},
-    transcript::Summary,
+    transcript::{Summary, Transcript, Version},
 };
 use commonware_glue::dkg::SecretStore;
 use commonware_storage::metadata::{self, Metadata};
@@ -37,7 +41,7 @@ const SECRET_BYTES_MAX: usize = 1_024;
 enum Kind {
     Marker = 0,
     Share = 1,
-    Seed = 2,
+    Root = 2,
     Dealing = 3,
 }
 
@@ -61,6 +65,12 @@ async fn forget_votes<E: Runtime>(context: &E, prefix: &str, epoch: Epoch) {
         // There is one where this node has voted.
         let _ = context.remove(&format!("{prefix}-orchestrator_consensus_{epoch}"), None).await;
     }
+}
+
+fn drawn(from: &[u8], label: &[u8]) -> Summary {
+    let mut transcript = Transcript::new(b"BATON_DEALER", Version::V1);
+    transcript.commit(from).commit(label);
+    transcript.summarize()
 }
 
 /// The latest share, and the epoch it was for.
@@ -90,6 +100,10 @@ impl<E: Runtime> Secrets<E> {
         let mut fresh = [0u8; 32];
         context.child("marker_rng").fill_bytes(&mut fresh);
         let fresh = fresh.to_vec();
+        let root = match &first_share {
+            Some(share) => drawn(b"root", &share.encode()),
+            None => drawn(b"root", &fresh),
+        };
         match (store.get(&marker), votes.get(&marker)) {
             (Some(ours), Some(theirs)) if ours == theirs => {}
             // Also after a crash between the two writes below. The vote journal is whole, so a share is safe.
@@ -114,6 +128,10 @@ impl<E: Runtime> Secrets<E> {
             }
         }
         let mut secrets = Self { partition, store: Some(store), latest: Latest::default() };
+        let root_key = key(Kind::Root, Epoch::zero(), &[]);
+        if secrets.get::<Summary>(&root_key).is_none() {
+            secrets.put(root_key, root.encode().to_vec()).await;
+        }
         match secrets.latest_epoch() {
             None => forget_votes(&context, prefix, epoch).await,
             Some(epoch) => {
@@ -164,12 +182,12 @@ impl<E: Runtime> SecretStore for Secrets<E> {
         self.get(&key(Kind::Share, epoch, &[]))
     }
 
-    async fn put_seed(&mut self, epoch: Epoch, seed: Summary) {
-        self.put(key(Kind::Seed, epoch, &[]), seed.encode().to_vec()).await;
-    }
+    /// It follows from the root.
+    async fn put_seed(&mut self, _: Epoch, _: Summary) {}
 
     async fn get_seed(&mut self, epoch: Epoch) -> Option<Summary> {
-        self.get(&key(Kind::Seed, epoch, &[]))
+        let root: Summary = self.get(&key(Kind::Root, Epoch::zero(), &[]))?;
+        Some(drawn(&root.encode(), &epoch.encode()))
     }
 
     async fn put_dealing<P: PublicKey>(&mut self, epoch: Epoch, dealer: P, private: DealerPrivMsg) {
@@ -184,7 +202,8 @@ impl<E: Runtime> SecretStore for Secrets<E> {
         let latest = self.latest_epoch().map(|epoch| self::key(Kind::Share, epoch, &[]));
         let mut store = self.store.take().expect("a write that fails stops the process");
         store.retain(|key, _| {
-            key.as_ref()[0] == Kind::Marker as u8 || epoch_of(key) >= min || Some(key) == latest.as_ref()
+            let whole_life = [Kind::Marker as u8, Kind::Root as u8].contains(&key.as_ref()[0]);
+            whole_life || epoch_of(key) >= min || Some(key) == latest.as_ref()
         });
         self.store = Some(store.sync().await.written_to(&self.partition));
     }

@@ -10,6 +10,7 @@ use commonware_cryptography::{
 };
 use commonware_runtime::{Runner as _, Storage as _, Supervisor as _, deterministic};
 use commonware_utils::{N3f1, ordered::Set};
+use futures::FutureExt as _;
 use rand::{SeedableRng as _, rngs::StdRng};
 
 fn share() -> Share {
@@ -71,8 +72,26 @@ fn a_whole_vote_journal_may_get_its_share_again() {
     });
 }
 
+/// Members acknowledge what a dealer dealt first, also to a copy of it that has not dealt yet.
 #[test]
-fn seeds_and_dealings_come_back_and_are_pruned() {
+fn a_copy_deals_what_its_original_dealt() {
+    async fn seeds(context: &deterministic::Context, prefix: &str, first: Option<Share>) -> [Summary; 2] {
+        let mut secrets = Secrets::open(context.child("opened"), prefix, first, Epoch::zero()).await;
+        secrets.put_seed(Epoch::zero(), drawn(b"another", b"")).await;
+        secrets.prune(Epoch::new(1)).await;
+        [0, 1].map(Epoch::new).map(|epoch| secrets.get_seed(epoch).now_or_never().flatten().expect("derived"))
+    }
+    deterministic::Runner::seeded(6).start(|context| async move {
+        let [zero, one] = seeds(&context, "node", Some(share())).await;
+        assert_ne!(zero, one);
+        assert_eq!(seeds(&context, "node", None).await, [zero, one], "after a restart");
+        assert_eq!(seeds(&context, "wiped", Some(share())).await, [zero, one], "of the same share");
+        assert_ne!(seeds(&context, "other", None).await, [zero, one]);
+    });
+}
+
+#[test]
+fn shares_and_dealings_come_back_and_are_pruned() {
     deterministic::Runner::seeded(4).start(|context| async move {
         let mut secrets = Secrets::open(context.child("first"), "node", None, Epoch::zero()).await;
         let dealer: PublicKey = PrivateKey::from_seed(2).public_key();
