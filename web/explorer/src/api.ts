@@ -319,14 +319,22 @@ export class Connection {
     if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify({ jsonrpc: '2.0', ...message }));
   }
 
-  private receive(message: { id?: number; result?: unknown; error?: unknown; params?: { subscription: number; result: unknown } }): void {
+  private receive(message: Reply & { id?: number; params?: { subscription: number; result: unknown } }): void {
     if (message.params !== undefined) {
       const { subscription, result } = message.params;
       for (const { number, handler } of this.subscriptions.values()) if (number === subscription) handler(result);
       return;
     }
-    if (typeof message.result !== 'number' || message.id === undefined) return;
-    const subscription = this.subscriptions.get(message.id);
+    const { id } = message;
+    if (id === undefined) return;
+    if (message.error) {
+      const { data } = message.error;
+      const wait = typeof data === 'object' ? data.retry_after_ms : undefined;
+      if (wait !== undefined) setTimeout(() => this.subscriptions.has(id) && this.start(id), wait);
+      return;
+    }
+    if (typeof message.result !== 'number') return;
+    const subscription = this.subscriptions.get(id);
     // Ended before the node had answered.
     if (subscription) subscription.number = message.result;
     else this.send({ id: 0, method: 'baton_unsubscribe', params: { subscription: message.result } });

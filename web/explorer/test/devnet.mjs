@@ -41,7 +41,9 @@ export async function startDevnet() {
   const base = await basePort();
   const directory = mkdtempSync(join(tmpdir(), 'baton-explorer-'));
   const args = ['devnet', '--json', '--dir', join(directory, 'state'), '--base-port', String(base), '--rollup', 'notes', '--rollup', 'blobs:hash'];
-  const child = spawn(BINARY, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  // What the nodes tell of a healthy life would hide what a test says.
+  const env = { RUST_LOG: 'warn', ...process.env };
+  const child = spawn(BINARY, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
   const [line] = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line'),
     once(child, 'exit').then(() => Promise.reject(new Error('the devnet did not start'))),
