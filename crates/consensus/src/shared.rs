@@ -305,6 +305,10 @@ impl Shared {
         state.live.holders = holders;
     }
 
+    pub fn voting(&self) -> bool {
+        self.state.lock().live.voting
+    }
+
     pub fn silence(&self, silence: Option<Silence>) {
         self.state.lock().live.silence = silence;
     }

@@ -12,7 +12,7 @@ use baton_rpc::{
     metrics::Metrics,
 };
 use baton_types::genesis::evm::Cadence;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Value, json, value::RawValue};
 use std::sync::Arc;
 
@@ -87,9 +87,14 @@ fn seeds(block: &Value) -> Vec<Vec<u8>> {
 #[derive(Deserialize)]
 struct Reply<'a> {
     jsonrpc: &'a str,
-    #[serde(borrow)]
+    #[serde(borrow, default, deserialize_with = "given")]
     result: Option<&'a RawValue>,
     error: Option<Error>,
+}
+
+/// `null` is a result as well: there is no such block.
+fn given<'de, D: Deserializer<'de>>(result: D) -> Result<Option<&'de RawValue>, D::Error> {
+    <&RawValue>::deserialize(result).map(Some)
 }
 
 #[derive(Deserialize)]

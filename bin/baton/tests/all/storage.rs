@@ -63,7 +63,8 @@ enum Expect {
 }
 
 /// Partitions of the data directory by the end of their names, and what becomes of a node whose are damaged.
-const FULL: &[(&str, &[(Damage, Expect)])] = &[
+/// Those of what is under way:
+const UNDER_WAY: &[(&str, &[(Damage, Expect)])] = &[
     ("-verified-key", &[(Damage::Head, Expect::Ends), (Damage::Middle, Expect::Any)]),
     ("-verified-value", &[(Damage::Gone, Expect::Heals), (Damage::Head, Expect::Ends)]),
     ("-verified-metadata", &[(Damage::Gone, Expect::Heals)]),
@@ -79,6 +80,10 @@ const FULL: &[(&str, &[(Damage, Expect)])] = &[
     ("proofs", &[(Damage::Cut, Expect::Heals), (Damage::Head, Expect::Heals)]),
     ("reshare_events", &[(Damage::Gone, Expect::Heals), (Damage::Head, Expect::Ends)]),
     ("silent", &[(Damage::Gone, Expect::Heals), (Damage::Head, Expect::Ends)]),
+];
+
+/// Those of the chain.
+const CHAIN: &[(&str, &[(Damage, Expect)])] = &[
     ("blocks-key", &[(Damage::Gone, Expect::Ends), (Damage::Cut, Expect::Ends)]),
     ("blocks-metadata", &[(Damage::Gone, Expect::Ends), (Damage::Head, Expect::Ends)]),
     ("blocks-ordinal", &[(Damage::Cut, Expect::Ends), (Damage::Middle, Expect::Any)]),
@@ -208,35 +213,48 @@ fn try_all(node: &mut Node, flags: &[&str], table: &[(&str, &[(Damage, Expect)])
     }
 }
 
-/// Every kind of file, one after the other on a directory that lives on: each damaged in one way, or in all of
-/// the table with `BATON_EVERY_WAY=1`, which takes minutes more.
-#[test]
-fn damaged_files_heal_or_are_named_with_what_helps() {
+/// Every kind of file of a table, one after the other on a directory that lives on: each damaged in one way, or in
+/// all of the table with `BATON_EVERY_WAY=1`, which takes minutes more.
+fn heal_or_are_named(table: &[(&str, &[(Damage, Expect)])], flags: &[&str]) {
     let ways = if std::env::var_os("BATON_EVERY_WAY").is_some() { usize::MAX } else { 1 };
     let mut cluster = Cluster::prepare(4, |genesis| {
         genesis.epoch_blocks = 30;
         // Many cases fetch the whole chain again.
-        genesis.timing.block_interval_min_ms = 150;
+        genesis.timing.block_interval_min_ms = 200;
     });
     cluster.nodes.iter_mut().for_each(|node| node.start(&[]));
     cluster.nodes.iter_mut().for_each(Node::becomes_ready);
     let load = Load::on(&cluster.nodes[..VICTIM], Duration::from_millis(150));
     // What the victim accepts may go with its journal: it is there to be damaged.
     let lost = Load::on(&cluster.nodes[VICTIM..], Duration::from_millis(150));
-    // Some epochs on, so that shares and votes of the first are gone.
-    cluster.nodes[VICTIM].reaches(100);
     let victim = &mut cluster.nodes[VICTIM];
-    try_all(victim, &[], FULL, ways);
-    // The rest of its life it keeps a window, which has partitions of its own.
-    let window = ["--set", "storage.history=50000"];
-    victim.kill();
-    victim.start(&window);
-    victim.becomes_ready();
-    try_all(victim, &window, WINDOW, ways);
+    // Some epochs on, so that shares and votes of the first are gone.
+    victim.reaches(100);
+    if !flags.is_empty() {
+        victim.kill();
+        victim.start(flags);
+        victim.becomes_ready();
+    }
+    try_all(victim, flags, table, ways);
     drop(lost.stop());
     let accepted = load.stop();
     load::check(&cluster, &accepted);
     cluster.nodes.iter_mut().for_each(Node::stop);
+}
+
+#[test]
+fn damaged_files_of_what_is_under_way_heal_or_are_named_with_what_helps() {
+    heal_or_are_named(UNDER_WAY, &[]);
+}
+
+#[test]
+fn damaged_files_of_the_chain_heal_or_are_named_with_what_helps() {
+    heal_or_are_named(CHAIN, &[]);
+}
+
+#[test]
+fn damaged_files_of_a_window_heal_or_are_named_with_what_helps() {
+    heal_or_are_named(WINDOW, &["--set", "storage.history=50000"]);
 }
 
 /// A node whose votes are missing is told by its peers, does not vote until the next epoch, and says why. Nothing

@@ -9,7 +9,7 @@ use crate::{
     shared::Shared,
     storage::History,
     sync,
-    votes::{Heard, Listening},
+    votes::{Heard, Hushed, Listening},
 };
 use baton_execution::Rules;
 use baton_types::{
@@ -175,7 +175,7 @@ impl Base {
 }
 
 type Pair<N> = (<N as Network>::Sender, <N as Network>::Receiver);
-type Listened<N> = (<N as Network>::Sender, Listening<<N as Network>::Receiver>);
+pub(super) type Listened<N> = (Hushed<<N as Network>::Sender>, Listening<<N as Network>::Receiver>);
 
 /// All channels, registered before the network starts.
 pub(super) struct Channels<N: Network> {
@@ -195,12 +195,14 @@ pub(super) struct Channels<N: Network> {
 }
 
 impl<N: Network> Channels<N> {
-    pub async fn register(network: &mut N, heard: Heard, settles: bool) -> Self {
-        let listened = |(sender, inner), heard| (sender, Listening { inner, heard });
+    pub async fn register(network: &mut N, heard: Heard, shared: &Arc<Shared>, settles: bool) -> Self {
+        let of = |(sender, receiver), unless_voting, heard| {
+            (Hushed { inner: sender, unless_voting }, Listening { inner: receiver, heard })
+        };
         Self {
-            votes: listened(network.register(Channel::Votes).await, Some(heard)),
-            certificates: listened(network.register(Channel::Certificates).await, None),
-            resolver: listened(network.register(Channel::Resolver).await, None),
+            votes: of(network.register(Channel::Votes).await, None, Some(heard)),
+            certificates: of(network.register(Channel::Certificates).await, Some(shared.clone()), None),
+            resolver: of(network.register(Channel::Resolver).await, None, None),
             blocks: network.register(Channel::Blocks).await,
             mempool: network.register(Channel::Mempool).await,
             backfill: network.register(Channel::Backfill).await,

@@ -1,6 +1,11 @@
 //! The parts that vote and deal keys, opened before anything runs and started after everything is open.
 
-use super::{MAILBOX, StartError, base::Base, chain::Chain, simplex_config};
+use super::{
+    MAILBOX, StartError,
+    base::{Base, Listened},
+    chain::Chain,
+    simplex_config,
+};
 use crate::{
     aliases::{Automaton, ReshareMailbox, Runtime},
     application::{Application, Play},
@@ -14,7 +19,7 @@ use crate::{
     settlement::{self, Board, L1},
     storage::{History, REPLAY_BUFFER, WRITE_BUFFER},
     sync,
-    votes::{self, Guard, Listening},
+    votes::{self, Guard},
 };
 use baton_settlement::{L1View, Terms};
 use baton_types::{Block, MEMBERS_MAX, PublicKey};
@@ -170,8 +175,6 @@ pub(super) fn automaton<E: Runtime>(
         base.epocher.clone(),
     )
 }
-
-type Listened<N> = (<N as Network>::Sender, Listening<<N as Network>::Receiver>);
 
 /// The part that runs an engine per epoch. Also returns what starts it, given the channels of votes, certificates
 /// and requests for certificates.

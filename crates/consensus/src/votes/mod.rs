@@ -45,14 +45,19 @@ mod journal;
 
 pub use guard::{Guard, Settings};
 
+use crate::shared::Shared;
 use baton_types::{Epoch, PublicKey};
 use bytes::Bytes;
-use commonware_p2p::{Message, Receiver};
+use commonware_actor::{Feedback, Unreliable};
+use commonware_p2p::{CheckedSender, LimitedSender, Message, Receiver, Recipients};
+use commonware_runtime::IoBufs;
 use commonware_utils::{ordered::Set, sync::Mutex};
 use std::{
     collections::{BTreeMap, VecDeque},
+    fmt,
     num::NonZeroUsize,
     sync::Arc,
+    time::SystemTime,
 };
 
 /// Votes kept of each member: those of about eight views.
@@ -121,6 +126,51 @@ impl<R: Receiver<PublicKey = PublicKey>> Receiver for Listening<R> {
 
     fn capacity(&self) -> NonZeroUsize {
         self.inner.capacity()
+    }
+}
+
+/// The sender of the channel of certificates. Whatever a member says in an epoch makes it count as alive, and then
+/// each of its turns is waited for: one that has no vote to propose with says nothing. Other channels of consensus
+/// must have the same type.
+#[derive(Clone)]
+pub struct Hushed<S> {
+    pub inner: S,
+    pub unless_voting: Option<Arc<Shared>>,
+}
+
+impl<S: fmt::Debug> fmt::Debug for Hushed<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hushed").field(&self.inner).finish()
+    }
+}
+
+impl<S: LimitedSender<PublicKey = PublicKey>> LimitedSender for Hushed<S> {
+    type PublicKey = PublicKey;
+    type Checked<'a>
+        = Checked<S::Checked<'a>>
+    where
+        Self: 'a;
+
+    fn check(&mut self, to: Recipients<PublicKey>) -> Result<Self::Checked<'_>, SystemTime> {
+        let silent = self.unless_voting.as_ref().is_some_and(|shared| !shared.voting());
+        Ok(Checked { inner: self.inner.check(to)?, silent })
+    }
+}
+
+pub struct Checked<S> {
+    inner: S,
+    silent: bool,
+}
+
+impl<S: CheckedSender<PublicKey = PublicKey>> CheckedSender for Checked<S> {
+    type PublicKey = PublicKey;
+
+    fn recipients(&self) -> Vec<PublicKey> {
+        self.inner.recipients()
+    }
+
+    fn send(self, message: impl Into<IoBufs> + Send, priority: bool) -> Unreliable<Feedback> {
+        if self.silent { Unreliable::new(Feedback::Ok) } else { self.inner.send(message, priority) }
     }
 }
 

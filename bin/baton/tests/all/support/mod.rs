@@ -25,7 +25,7 @@ use std::{
 };
 
 /// Longer than anything takes on a machine that has other things to do as well.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(120);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub fn baton() -> Command {
