@@ -266,7 +266,7 @@ export function constant<T>(method: 'baton_genesis' | 'baton_rollups'): Promise<
 export const rollups = (): Promise<Rollup[]> => constant('baton_rollups');
 
 /** Nothing where the cluster does not settle on an L1. */
-export const settlement = async (): Promise<L1 | undefined> => (await constant<{ l1?: L1 }>('baton_genesis')).l1;
+export const settlement = async (): Promise<L1 | undefined> => (await constant<{ l1?: L1 | null }>('baton_genesis')).l1 ?? undefined;
 
 export type Handler = (result: unknown) => void;
 
