@@ -2,7 +2,7 @@
 //! lock file; the explorer is tried in a real browser against a real cluster.
 
 use crate::{
-    npm,
+    contracts, npm,
     steps::{Tally, cargo, check, run_counted},
 };
 use eyre::{Result, WrapErr as _, ensure};
@@ -29,6 +29,8 @@ pub fn run(root: &Path) -> Result<Tally> {
     tally += check(command(&folder, "node", &["docs/build.mjs"]))?;
     tally += node_tests(&folder, "light-client/dist/test/")?;
     browser()?;
+    // The local L1 of a devnet comes with them.
+    contracts::install(root)?;
     binary(root)?;
     tally += node_tests(&folder, "explorer/test/")?;
     Ok(tally)
