@@ -63,9 +63,9 @@ fn binary(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Node would take every file of the folder for a test.
+/// Node would take every file of the folder for a test. The time is that of a whole file.
 fn node_tests(folder: &Path, under: &str) -> Result<Tally> {
-    let mut command = command(folder, "node", &["--test", "--test-reporter=tap", "--test-timeout=300000"]);
+    let mut command = command(folder, "node", &["--test", "--test-reporter=tap", "--test-timeout=1200000"]);
     let entries = fs::read_dir(folder.join(under)).wrap_err_with(|| format!("listing web/{under}"))?;
     for entry in entries {
         let name = entry.wrap_err_with(|| format!("listing web/{under}"))?.file_name();
