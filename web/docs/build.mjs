@@ -18,7 +18,7 @@ const slug = (title) => title.replace(/<[^>]*>|[*_`]{1,2}(?=\S)|(?<=\S)[*_`]{1,2
 /** In the order of the menu. Specs by their numbers. */
 const SECTIONS = [
   ['Baton', ['README.md', 'docs/baton.md', 'docs/explorer.md', 'CHANGELOG.md']],
-  ['Learn', ['first-rollup', 'wallet', 'verify', 'kill-a-node'].map((name) => `docs/tutorials/${name}.md`)],
+  ['Learn', ['first-rollup', 'wallet', 'verify', 'kill-a-node', 'force-a-transaction'].map((name) => `docs/tutorials/${name}.md`)],
   ['Use', ['docs/api.md', 'docs/reference.md', 'web/light-client/README.md']],
   ['Operate', ['docs/operating.md', 'docs/settlement.md', 'docs/reliability.md', 'docs/benchmarks.md', 'SECURITY.md']],
   ['Protocol', ['specs/README.md', ...markdown('specs').filter((path) => /\/\d/.test(path)).sort((one, other) => Number.parseInt(one.slice(6), 10) - Number.parseInt(other.slice(6), 10))]],

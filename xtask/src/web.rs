@@ -2,7 +2,7 @@
 //! lock file; the explorer is tried in a real browser against a real cluster.
 
 use crate::{
-    npm,
+    contracts, npm,
     steps::{Tally, cargo, check, run_counted},
 };
 use eyre::{Result, WrapErr as _, ensure};
@@ -29,6 +29,8 @@ pub fn run(root: &Path) -> Result<Tally> {
     tally += check(command(&folder, "node", &["docs/build.mjs"]))?;
     tally += node_tests(&folder, "light-client/dist/test/")?;
     browser()?;
+    // The local L1 of a devnet comes with them.
+    contracts::install(root)?;
     binary(root)?;
     tally += node_tests(&folder, "explorer/test/")?;
     Ok(tally)
@@ -61,9 +63,9 @@ fn binary(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Node would take every file of the folder for a test.
+/// Node would take every file of the folder for a test. The time is that of a whole file.
 fn node_tests(folder: &Path, under: &str) -> Result<Tally> {
-    let mut command = command(folder, "node", &["--test", "--test-reporter=tap", "--test-timeout=300000"]);
+    let mut command = command(folder, "node", &["--test", "--test-reporter=tap", "--test-timeout=1200000"]);
     let entries = fs::read_dir(folder.join(under)).wrap_err_with(|| format!("listing web/{under}"))?;
     for entry in entries {
         let name = entry.wrap_err_with(|| format!("listing web/{under}"))?.file_name();

@@ -4,7 +4,7 @@ import type { BlockView, ElectionView } from '@baton/light-client';
 
 export type { BlockView, ElectionView };
 
-export type Rung = 'pending' | 'replicated' | 'proposed' | 'notarized' | 'finalized' | 'executed' | 'expired' | 'rejected' | 'skipped' | 'superseded';
+export type Rung = 'pending' | 'replicated' | 'proposed' | 'notarized' | 'finalized' | 'executed' | 'posted' | 'settled' | 'expired' | 'rejected' | 'skipped' | 'superseded';
 
 export interface Status {
   version: string;
@@ -163,6 +163,18 @@ export interface Epoch {
   faults: number;
 }
 
+/** What the genesis says of L1. */
+export interface L1 {
+  chain_id: number;
+  registry: string;
+  start_block: number;
+  confirmation: 'finalized' | { depth: number };
+  data: 'blobs' | 'calldata' | 'directory';
+  batch_bytes_target: number;
+  batch_age_ms_max: number;
+  rollups: { rollup: number; inbox: string; queue: string; first_height: number }[];
+}
+
 export interface Receipt {
   chain: string;
   node: string;
@@ -252,6 +264,9 @@ export function constant<T>(method: 'baton_genesis' | 'baton_rollups'): Promise<
 }
 
 export const rollups = (): Promise<Rollup[]> => constant('baton_rollups');
+
+/** Nothing where the cluster does not settle on an L1. */
+export const settlement = async (): Promise<L1 | undefined> => (await constant<{ l1?: L1 | null }>('baton_genesis')).l1 ?? undefined;
 
 export type Handler = (result: unknown) => void;
 

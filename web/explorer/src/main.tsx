@@ -13,6 +13,7 @@ import { Mempool } from './pages/mempool';
 import { Overview } from './pages/overview';
 import { RollupPage, Rollups } from './pages/rollups';
 import { Search } from './pages/search';
+import { Batch, RollupSettlement, Settlement } from './pages/settlement';
 import { Transaction } from './pages/transaction';
 import { Try } from './pages/try';
 import { Validators } from './pages/validators';
@@ -23,6 +24,7 @@ const NAVIGATION: [string, string][] = [
   ['rollups', 'Rollups'],
   ['validators', 'Validators'],
   ['mempool', 'Mempool'],
+  ['settlement', 'Settlement'],
   ['try', 'Try it'],
 ];
 
@@ -32,15 +34,15 @@ const UNDER: Record<string, string> = { block: 'blocks', rollup: 'rollups', tx: 
 /** A height or number in its one form, or a hash. */
 const place = (text: string): string => (/^\d{1,15}$/.test(text) ? String(Number(text)) : text.toLowerCase());
 
+const numberOf = (text: string | null): number | undefined => (text !== null && /^\d{1,15}$/.test(text) ? Number(text) : undefined);
+
 function page({ name, rest, query }: Route) {
   const [first = '', second, third = ''] = rest;
   switch (name) {
     case '':
       return <Overview />;
-    case 'blocks': {
-      const to = query.get('to');
-      return <Blocks to={to !== null && /^\d{1,15}$/.test(to) ? Number(to) : undefined} />;
-    }
+    case 'blocks':
+      return <Blocks to={numberOf(query.get('to'))} />;
     case 'block':
       return <Block at={place(first)} />;
     case 'tx':
@@ -55,6 +57,11 @@ function page({ name, rest, query }: Route) {
       return <Validators />;
     case 'mempool':
       return <Mempool />;
+    case 'settlement': {
+      if (first === '') return <Settlement />;
+      const index = numberOf(second ?? null);
+      return index === undefined ? <RollupSettlement name={first} to={numberOf(query.get('to'))} /> : <Batch name={first} index={index} />;
+    }
     case 'try':
       return <Try rollup={first} />;
     case 'search':

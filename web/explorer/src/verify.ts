@@ -1,5 +1,6 @@
 // Asks the worker to check what the node said.
 
+import type { VerifiedExecution } from '@baton/light-client';
 import { useEffect, useState } from 'preact/hooks';
 
 export type Request =
@@ -8,10 +9,18 @@ export type Request =
   | { kind: 'final'; proof: unknown; key: string; chain: string }
   | { kind: 'transaction'; asked: string; view: unknown; proof: unknown; key: string; chain: string }
   | { kind: 'block'; asked: string; view: unknown; proof: unknown; genesis: unknown; key: string; chain: string }
-  | { kind: 'account'; asked: string; rollup: number; account: unknown; view: unknown; proof: unknown; genesis: unknown; key: string; chain: string }
+  | { kind: 'account'; asked: string; proof: unknown; key: string; chain: string }
+  | { kind: 'batch'; asked: string; batch: unknown; proof: unknown; genesis: unknown; key: string; chain: string }
   | { kind: 'election'; asked: string; view: unknown; proof: unknown; key: string; chain: string };
 
-export type Answer = { id: number; ms: number } & ({ holds: true; complete: boolean } | { holds: false; detail: string });
+export interface Found {
+  /** Whether nothing is left to check elsewhere. */
+  complete: boolean;
+  /** What a proof of an account shows. */
+  execution?: VerifiedExecution;
+}
+
+export type Answer = { id: number; ms: number } & (({ holds: true } & Found) | { holds: false; detail: string });
 
 let worker: Worker | undefined;
 let next = 1;

@@ -11,9 +11,12 @@ import { fileURLToPath } from 'node:url';
 import { build } from 'esbuild';
 import { chromium } from 'playwright-core';
 
-const BINARY = process.env.BATON_BIN ?? fileURLToPath(new URL('../../../target/debug/baton', import.meta.url));
+const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
+const BINARY = process.env.BATON_BIN ?? join(ROOT, 'target/debug/baton');
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const OFFSETS = [0, 1_000, 22_000];
+const OFFSETS = [0, 1_000, 2_000, 22_000];
+/** Test files may run at the same time, each with base ports of its own. */
+const BASES = 496;
 
 async function free(port) {
   const server = createServer();
@@ -27,23 +30,24 @@ async function free(port) {
   }
 }
 
-/** A base port with all ports of four nodes free; apart from those that other tests pick. */
-async function basePort() {
-  for (let base = 14_000; base < 15_000; base += 16) {
+/** A base port with all ports of four nodes and an L1 free; apart from those that other tests pick. */
+async function basePort(from) {
+  for (let base = from; base < from + BASES; base += 16) {
     const ports = OFFSETS.flatMap((offset) => [0, 1, 2, 3].map((index) => base + offset + index));
     const all = await Promise.all(ports.map(free));
     if (all.every(Boolean)) return base;
   }
-  throw new Error('no free ports from 14000 to 15000');
+  throw new Error(`no free ports from ${from} to ${from + BASES}`);
 }
 
-export async function startDevnet() {
-  const base = await basePort();
+export async function startDevnet({ from = 14_000, options = [] } = {}) {
+  const base = await basePort(from);
   const directory = mkdtempSync(join(tmpdir(), 'baton-explorer-'));
-  const args = ['devnet', '--json', '--dir', join(directory, 'state'), '--base-port', String(base), '--rollup', 'notes', '--rollup', 'blobs:hash'];
+  const args = ['devnet', '--json', '--dir', join(directory, 'state'), '--base-port', String(base), ...options];
   // What the nodes tell of a healthy life would hide what a test says.
   const env = { RUST_LOG: 'warn', ...process.env };
-  const child = spawn(BINARY, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
+  // The local L1 is found from the root.
+  const child = spawn(BINARY, args, { stdio: ['pipe', 'pipe', 'inherit'], env, cwd: ROOT });
   const [line] = await Promise.race([
     once(createInterface({ input: child.stdout }), 'line'),
     once(child, 'exit').then(() => Promise.reject(new Error('the devnet did not start'))),

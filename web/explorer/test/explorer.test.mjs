@@ -2,11 +2,10 @@
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { after, before, test } from 'node:test';
 import { call, execute, fromSource, load, startBrowser, startDevnet, submit, until } from './devnet.mjs';
+import { changed, flip, go, lie, lies, open as openPage, stand } from './page.mjs';
 
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 const SIZES = { desktop: [1280, 900], tablet: [820, 1100], phone: [390, 844] };
 
 let net;
@@ -25,7 +24,7 @@ const TOKEN = `60243560005260243560005560043533` + `7f${TRANSFER}` + '60206000a3
 const MAKE_TOKEN = `0x60${(TOKEN.length / 2).toString(16)}80600b6000396000f3${TOKEN}`;
 
 before(async () => {
-  [net, browser] = await Promise.all([startDevnet(), startBrowser()]);
+  [net, browser] = await Promise.all([startDevnet({ options: ['--rollup', 'notes', '--rollup', 'blobs:hash'] }), startBrowser()]);
   url = net.nodes[0].rpc;
   const id = await submit(url, 'demo', 'hello from a browser test');
   sent = await call(url, 'baton_transaction', { id });
@@ -40,19 +39,7 @@ after(async () => {
   await net?.stop();
 });
 
-/** A page of the explorer; every request that it makes and every complaint of the browser is noted. */
-async function open(path = '', options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
-  const page = await context.newPage();
-  const seen = { requests: [], complaints: [] };
-  page.on('request', (request) => seen.requests.push(request.url()));
-  page.on('console', (message) => message.type() === 'error' && seen.complaints.push(message.text()));
-  page.on('pageerror', (error) => seen.complaints.push(String(error)));
-  await page.goto(`${options.at ?? url}/#/${path}`);
-  return { page, seen, close: () => context.close() };
-}
-
-const go = (page, path) => page.evaluate((hash) => (location.hash = hash), `#/${path}`);
+const open = (path = '', options = {}) => openPage(browser, options.at ?? url, path, options);
 
 const pages = () => [
   ['', 'Overview', '.ring'],
@@ -71,6 +58,8 @@ const pages = () => [
   ['try/evm', 'Try it', 'select[name=from]'],
   ['validators', 'Validators', 'tbody tr'],
   ['mempool', 'Mempool', 'tbody tr'],
+  ['settlement', 'Settlement', '.empty'],
+  ['settlement/evm/0', 'Batch 0 of evm', '.empty'],
   ['try', 'Try it', 'form.form'],
   ['search/nothing', 'Search', '.note'],
   ['nowhere', 'No such page', '.empty'],
@@ -105,18 +94,7 @@ test('the page comes from the node, asks nobody else, and is light', async () =>
 for (const [name, [width, height]] of Object.entries(SIZES)) {
   test(`every page stands on a ${name}, and is accessible`, async () => {
     const { page, seen, close } = await open('', { viewport: { width, height }, colorScheme: name === 'tablet' ? 'dark' : 'light' });
-    await page.evaluate(AXE);
-    for (const [path, title, landmark] of pages()) {
-      await go(page, path);
-      await page.waitForSelector(`h1:text-is("${title}")`);
-      await page.waitForSelector(landmark);
-      const wide = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      assert.ok(wide <= 0, `${path} on a ${name} is ${wide} px too wide`);
-      const { violations } = await page.evaluate(() => axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] }));
-      const told = violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => node.html.slice(0, 160)).join(' | ')}`);
-      assert.deepEqual(told, [], `${path} on a ${name}`);
-      if (process.env.SHOTS) await page.screenshot({ path: `${process.env.SHOTS}/${name}-${path.slice(0, 8).replace(/\W/g, '-') || 'overview'}.png`, fullPage: true });
-    }
+    await stand(page, pages(), name);
     // What is asked for and not there is refused by the node, not by the browser.
     assert.deepEqual(seen.complaints, []);
     await close();
@@ -159,6 +137,7 @@ test('a transaction is submitted and climbs while one watches', async () => {
   await page.waitForSelector('.climb .verdict-good');
   await page.waitForSelector('.climb .step-finalized.now');
   await page.waitForFunction(() => document.querySelectorAll('.climb .step.on time').length >= 2);
+  assert.equal(await page.$('.climb .step-posted'), null, 'nothing follows on a cluster without an L1');
   await page.click('.climb a:text("Details and proof")');
   await page.waitForSelector('.proof .verdict-good');
   assert.match(await page.textContent('.payload pre'), /climbing ✓/);
@@ -220,12 +199,13 @@ test('a call of a contract is decoded, with its log and the slot that it wrote',
 test('every field of an account that is not in the attested state is shown as a lie', async () => {
   const { page, close } = await open('mempool');
   await page.waitForSelector('h1');
-  const account = await call(url, 'eth_getProof', [called.from, [], 'latest']);
-  for (const field of lies({ ...account, storageProof: undefined })) {
-    await lie(page, 'eth_getProof', (result) => changed(result, field));
+  const proof = await call(url, 'baton_evmProof', { rollup: 'evm', account: called.from });
+  const fields = [...lies({ ...proof, attested_by: { ...proof.attested_by, history: null } })].filter((field) => field[1] !== 'history');
+  for (const field of fields) {
+    await lie(page, url, 'baton_evmProof', (result) => changed(result, field));
     await go(page, `rollup/evm/address/${called.from}`);
     await page.waitForSelector('.verdict-bad').catch(() => assert.fail(`believed: ${field.join('.')}`));
-    await page.unroute(API);
+    await page.unrouteAll();
     await go(page, 'mempool');
     await page.waitForSelector('h1:text-is("Mempool")');
   }
@@ -260,40 +240,6 @@ test('search finds heights, blocks, transactions and rollups', async () => {
   await close();
 });
 
-const API = (address) => address.href.startsWith(url) && (address.pathname === '/' || address.pathname.startsWith('/rollup/'));
-
-/** Answers `method` with what `change` makes of the node's own answer. */
-async function lie(page, method, change) {
-  await page.route(API, async (route) => {
-    const asked = route.request().postDataJSON?.();
-    if (asked?.method !== method) return route.continue();
-    const response = await route.fetch();
-    const answer = await response.json();
-    return route.fulfill({ response, json: { ...answer, result: change(answer.result) } });
-  });
-}
-
-const flip = (hex, at = 12) => hex.slice(0, at) + (Number.parseInt(hex[at], 16) ^ 1).toString(16) + hex.slice(at + 1);
-
-/** Each field of an answer, changed by itself; nested ones too. */
-function* lies(value, path = []) {
-  for (const [field, item] of Object.entries(value)) {
-    const at = [...path, field];
-    if (item !== null && typeof item === 'object') yield* lies(item, at);
-    else yield at;
-  }
-}
-
-function changed(value, [field, ...rest]) {
-  const copy = Array.isArray(value) ? [...value] : { ...value };
-  const item = copy[field];
-  if (rest.length > 0) copy[field] = changed(item, rest);
-  else if (typeof item === 'number') copy[field] = item + 1;
-  else if (typeof item === 'string' && /^0x.{8}/.test(item)) copy[field] = flip(item, item.length - 1);
-  else copy[field] = `${item ?? ''}x`;
-  return copy;
-}
-
 test('every field of an answer that is not what the cluster signed is shown as a lie', async () => {
   const { height } = sent.place;
   const block = await call(url, 'baton_block', { block: height, payloads: true });
@@ -311,8 +257,8 @@ test('every field of an answer that is not what the cluster signed is shown as a
   let count = 0;
   for (const [path, method, verdict, fields] of cases) {
     for (const field of fields) {
-      await page.unroute(API);
-      await lie(page, method, (result) => changed(result, field));
+      await page.unrouteAll();
+      await lie(page, url, method, (result) => changed(result, field));
       await go(page, 'mempool');
       await page.waitForSelector('h1:text-is("Mempool")');
       await go(page, path);
@@ -329,7 +275,7 @@ test('every field of an answer that is not what the cluster signed is shown as a
     }
   }
   console.log(`${count} lies, each shown as one`);
-  await page.unroute(API);
+  await page.unrouteAll();
   await go(page, `block/${height}`);
   await page.waitForSelector('main > .verdict-good');
   await close();
@@ -352,7 +298,7 @@ test('a true answer about something else is shown as a lie', async () => {
 
 test('a certificate that does not hold shows on the overview', async () => {
   const { page, close } = await open('mempool');
-  await lie(page, 'baton_blockProof', (proof) => ({ ...proof, certificate: flip(proof.certificate, proof.certificate.length - 20) }));
+  await lie(page, url, 'baton_blockProof', (proof) => ({ ...proof, certificate: flip(proof.certificate, proof.certificate.length - 20) }));
   await go(page, '');
   await page.waitForSelector('.tile-bad:has-text("Refused")');
   await close();

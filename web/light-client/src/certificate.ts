@@ -61,7 +61,7 @@ function randomFactor(): bigint {
   return bytes.reduce((value, byte) => (value << 8n) | BigInt(byte), 0n) | 1n;
 }
 
-function signaturePoint(what: string, bytes: Uint8Array): G1 {
+export function signaturePoint(what: string, bytes: Uint8Array): G1 {
   let point: G1;
   try {
     point = bls.G1.Point.fromBytes(bytes);

@@ -1,3 +1,4 @@
+export { type BatchFile, type BatchView, type VerifiedBatch, verifyBatch } from './batch.js';
 export { type BlockView, type HeadView, type ResultView, type SegmentView, verifyBlock } from './block.js';
 export { Refused, fromHex, toHex } from './bytes.js';
 export { type Certificate, GroupKey, decodeCertificate, verifyCertificate } from './certificate.js';
@@ -9,7 +10,6 @@ export {
   verifyElection,
   verifyElectionView,
 } from './election.js';
-export { type AccountView, verifyAccount } from './account.js';
 export {
   type EvmProofFile,
   type SlotFile,

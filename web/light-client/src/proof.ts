@@ -110,8 +110,8 @@ export interface TransactionView {
   place?: { rollup: number; height: number; block: string; index: number };
 }
 
-/** What execution made of a final transaction of an EVM rollup is the node's own word. */
-const FINAL = ['finalized', 'executed', 'skipped'];
+/** What execution made of a final transaction of an EVM rollup, and whether L1 has it, is the node's own word. */
+const FINAL = ['finalized', 'executed', 'skipped', 'posted', 'settled'];
 
 /** That a node's answer about a final transaction says what its proof shows. Times are the node's own word. */
 export function verifyTransaction(view: unknown, file: unknown, key: GroupKey, chain?: string): VerifiedTransaction {

@@ -59,7 +59,7 @@ for (const name of ['proof', 'proof-with-history']) {
   test(`${name}: an answer must say what is proven`, () => {
     const { id, rollup, height, block, index } = verifyProof(file, key);
     const view = { id, rung: 'finalized', place: { rollup, height, block, index } };
-    for (const rung of ['finalized', 'executed', 'skipped']) verifyTransaction({ ...view, rung }, file, key);
+    for (const rung of ['finalized', 'executed', 'skipped', 'posted', 'settled']) verifyTransaction({ ...view, rung }, file, key);
     for (const [path, mutant] of mutants(view, 7)) {
       assert.ok(refuses(() => verifyTransaction(mutant, file, key)), path);
     }

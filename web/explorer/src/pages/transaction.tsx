@@ -6,25 +6,34 @@ import { grouped } from '../format';
 import { connection, live, useLive } from '../live';
 import { trusted } from '../trust';
 import { useVerdict } from '../verify';
-import { Card, Empty, Facts, Hex, Loading, Page, Rung, Show, useLoad } from '../parts/common';
-import { Ladder, isEnd, isFinal } from '../parts/ladder';
+import { Card, Empty, Facts, Hex, Loading, Page, Rung, Show, useLoad, useSettles } from '../parts/common';
+import { Ladder, awaitsL1, isEnd, isFinal } from '../parts/ladder';
 import { Payload } from '../parts/payload';
 import { VerdictNote } from '../parts/verdict';
 import { Executed } from './evm/transaction';
 
-/** A transaction as it climbs: asked for once, then told. */
+const L1_EVERY_MS = 2_000;
+
+/** A transaction as it climbs: asked for once, then told; on L1 asked for again and again. */
 export function useTransaction(id: string) {
   const loaded = useLoad(() => call<TransactionView>('baton_transaction', { id }), [id]);
   const [told, tell] = useState<TransactionView | undefined>();
-  const rung = (told ?? (loaded.state === 'there' ? loaded.value : undefined))?.rung;
+  const view = told ?? (loaded.state === 'there' ? loaded.value : undefined);
   // The node ends it by itself where nothing can follow.
-  const over = rung !== undefined && isEnd(rung, true);
+  const over = view !== undefined && isEnd(view.rung);
+  const climbsOn = useSettles(view?.place?.rollup) && view !== undefined && awaitsL1(view.rung);
   useEffect(() => tell(undefined), [id]);
+  useEffect(() => {
+    if (!climbsOn) return;
+    const look = () => call<TransactionView>('baton_transaction', { id }).then(tell, () => undefined);
+    const timer = setInterval(look, L1_EVERY_MS);
+    return () => clearInterval(timer);
+  }, [id, climbsOn]);
   useEffect(() => {
     if (loaded.state !== 'there' || over) return;
     return connection.subscribe({ topic: 'transaction', id }, (result) => {
-      const view = result as TransactionView;
-      if (view.id === id) tell((before) => ({ ...view, times_ms: { ...before?.times_ms, ...view.times_ms } }));
+      const next = result as TransactionView;
+      if (next.id === id) tell((before) => ({ ...next, times_ms: { ...before?.times_ms, ...next.times_ms } }));
     });
   }, [id, loaded.state, over]);
   const times = loaded.state === 'there' ? loaded.value.times_ms : undefined;
@@ -54,12 +63,13 @@ function Whole({ view, id }: { view: TransactionView; id: string }) {
   const loaded = useLoad(() => executedBy(view), [id, place?.rollup]);
   const executor = loaded.state === 'there' ? loaded.value : undefined;
   const final = isFinal(view.rung);
+  const settles = useSettles(place?.rollup);
   return (
     <>
       {final && <Proof view={view} id={id} />}
       <div class="columns">
         <Card title="Ladder" side={<Rung rung={view.rung} />}>
-          <Ladder view={view} executed={executor !== undefined} />
+          <Ladder view={view} executed={executor !== undefined} settles={settles} />
         </Card>
         <Card title="Place">
           {place ? (

@@ -3,7 +3,7 @@ import { ApiError, type Receipt, type Rollup, call, rollups } from '../api';
 import { hexOf } from '../format';
 import { live } from '../live';
 import { useVerdict } from '../verify';
-import { Card, Empty, Hex, Member, Page, Show, useLoad } from '../parts/common';
+import { Card, Empty, Hex, Member, Page, Show, useLoad, useSettles } from '../parts/common';
 import { Form, useSubmit } from '../parts/form';
 import { Ladder } from '../parts/ladder';
 import { VerdictNote } from '../parts/verdict';
@@ -101,13 +101,14 @@ async function payload(rollup: Rollup, text: string): Promise<string> {
 
 function Climb({ sent: { id, rollup, receipt, since } }: { sent: Sent }) {
   const loaded = useTransaction(id);
+  const settles = useSettles(rollup.id);
   const rung = receipt?.rung ?? 'pending';
   return (
     <Card title="Your transaction" side={<a href={`#/tx/${id}`}>Details and proof</a>} class="climb">
       <p>
         <Hex value={id} href={`#/tx/${id}`} />, accepted by <Member index={live.cluster?.status.index ?? 0} long /> as {rung}.
       </p>
-      <Show loaded={loaded}>{(view) => <Ladder view={{ ...view, times_ms: { [rung]: since, ...view.times_ms } }} executed={rollup.evm !== undefined} since={since} />}</Show>
+      <Show loaded={loaded}>{(view) => <Ladder view={{ ...view, times_ms: { [rung]: since, ...view.times_ms } }} executed={rollup.evm !== undefined} settles={settles} since={since} />}</Show>
       {receipt && <Signed receipt={receipt} />}
     </Card>
   );

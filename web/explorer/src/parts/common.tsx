@@ -2,7 +2,7 @@
 
 import type { ComponentChildren } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
-import { ApiError, type Rollup, rollups } from '../api';
+import { ApiError, type Rollup, rollups, settlement } from '../api';
 import { ago, clock, dateTime, short } from '../format';
 import { live, nodeNow, useLive } from '../live';
 
@@ -69,6 +69,12 @@ export function useLoad<T>(load: () => Promise<T>, inputs: unknown[], every?: nu
 export function useRollups(): Map<number, Rollup> {
   const loaded = useLoad(rollups, []);
   return new Map(loaded.state === 'there' ? loaded.value.map((rollup) => [rollup.id, rollup]) : []);
+}
+
+/** Whether a rollup settles on L1; not until the node has answered. */
+export function useSettles(rollup: number | undefined): boolean {
+  const loaded = useLoad(settlement, []);
+  return loaded.state === 'there' && loaded.value !== undefined && loaded.value.rollups.some((one) => one.rollup === rollup);
 }
 
 const TITLES: Record<string, string> = {

@@ -5,13 +5,17 @@ import { duration } from '../format';
 import { Time } from './common';
 
 const ORDERED: Rung[] = ['pending', 'replicated', 'proposed', 'notarized', 'finalized'];
+const ON_L1: Rung[] = ['posted', 'settled'];
 const FAILED: Rung[] = ['expired', 'rejected', 'skipped', 'superseded'];
 
-/** Whether nothing can follow in a rollup that is `executed` or is not. */
-export const isEnd = (rung: Rung, executed: boolean): boolean => (rung === 'finalized' ? !executed : rung === 'executed' || FAILED.includes(rung));
+/** Whether the node tells of nothing that follows. How far L1 has it is asked for, not told. */
+export const isEnd = (rung: Rung): boolean => ['executed', ...ON_L1, ...FAILED].includes(rung);
 
 /** In a block that can never be replaced, whatever execution made of it. */
-export const isFinal = (rung: Rung): boolean => ['finalized', 'executed', 'skipped'].includes(rung);
+export const isFinal = (rung: Rung): boolean => ['finalized', 'executed', 'skipped', ...ON_L1].includes(rung);
+
+/** Whether L1 can still take it further. */
+export const awaitsL1 = (rung: Rung): boolean => ['finalized', 'executed', 'posted'].includes(rung);
 
 const MEANING: Record<Rung, string> = {
   pending: 'on one node’s disk',
@@ -20,6 +24,8 @@ const MEANING: Record<Rung, string> = {
   notarized: 'in a block that a quorum voted for',
   finalized: 'in a block with a certificate: never lost, never moved',
   executed: 'its effects are final, with a receipt',
+  posted: 'in a batch in a block of L1, which L1 may still replace',
+  settled: 'in a batch in a final block of L1',
   expired: 'its last valid height passed before it was ordered',
   rejected: 'never accepted',
   skipped: 'in a final block, and its execution left it out',
@@ -30,13 +36,15 @@ interface Props {
   view: TransactionView;
   /** Whether its rollup is executed. */
   executed: boolean;
+  /** Whether its rollup settles on L1. */
+  settles: boolean;
   /** When it was handed in, if this page saw that. */
   since?: number;
 }
 
-export function Ladder({ view, executed, since }: Props) {
+export function Ladder({ view, executed, settles, since }: Props) {
   const skipped = view.rung === 'skipped';
-  const ladder: Rung[] = executed && !skipped ? [...ORDERED, 'executed'] : ORDERED;
+  const ladder: Rung[] = skipped ? ORDERED : [...ORDERED, ...(executed ? (['executed'] as const) : []), ...(settles ? ON_L1 : [])];
   const reached = ladder.indexOf(skipped ? 'finalized' : view.rung);
   const times = view.times_ms ?? {};
   const first = since ?? ladder.map((rung) => times[rung]).find((ms) => ms !== undefined);

@@ -1,7 +1,6 @@
 // An account of an EVM rollup.
 
-import type { AccountView } from '@baton/light-client';
-import { type BlockView, call, constant, rollups } from '../../api';
+import { call, rollups } from '../../api';
 import { TRANSFER, decodeLog } from '../../evm/abi';
 import { type EthBlock, type EthLog, type EthTransaction, eth, ethAll, quantity } from '../../evm/eth';
 import { bytes, grouped } from '../../format';
@@ -9,7 +8,7 @@ import { useLive } from '../../live';
 import { Card, Empty, Facts, Hex, Loading, Page, Show, Table, useLoad } from '../../parts/common';
 import { VerdictNote } from '../../parts/verdict';
 import { type Trust, trusted } from '../../trust';
-import { type Verdict, verify } from '../../verify';
+import { type Answer, verify } from '../../verify';
 import { Address, BlockNumber, TransactionRow, Wei } from './parts';
 
 const EVERY_MS = 3_000;
@@ -21,21 +20,12 @@ const ROWS_MAX = 25;
 /** What stands before the address in an account that code was delegated to (EIP-7702). */
 const DELEGATION = '0xef0100';
 
-/** The account in the newest state that a final block of the cluster attests, and what this browser found in checking that. */
-async function attested(name: string, address: string, { key, chain }: Trust) {
-  const rollup = (await rollups()).find((one) => one.name === name);
-  const block = await call<BlockView>('baton_block', { block: 'latest', payloads: true });
-  const result = block.results.find((one) => one.rollup === rollup?.id);
-  // Block 0 and its next ones attest nothing.
-  if (!rollup || !result || result.executed_to === 0) return undefined;
-  const account = await eth<AccountView>(name, 'eth_getProof', address, [], quantity(result.number));
-  const proofs = Promise.all([call('baton_blockProof', { block: block.height }), constant('baton_genesis')]);
-  const verdict: Verdict = await proofs.then(
-    ([proof, genesis]) => verify({ kind: 'account', asked: address, rollup: rollup.id, account, view: block, proof, genesis, key, chain }),
-    (error: Error) => ({ unavailable: error.message }),
-  );
-  const refuted = typeof verdict === 'object' && 'holds' in verdict && !verdict.holds;
-  return { account, number: result.number, verdict, refuted };
+/** The account in the newest state that a final block of the cluster attests, as far as this browser could check it. */
+async function attested(name: string, address: string, { key, chain }: Trust): Promise<Answer | undefined> {
+  const rollup = (await rollups()).find((one) => one.name === name && one.evm);
+  if (!rollup) return undefined;
+  const proof = await call('baton_evmProof', { rollup: rollup.id, account: address });
+  return verify({ kind: 'account', asked: `${rollup.id} ${address}`, proof, key, chain });
 }
 
 export function EvmAddress({ rollup, address }: { rollup: string; address: string }) {
@@ -52,33 +42,36 @@ export function EvmAddress({ rollup, address }: { rollup: string; address: strin
 function Account({ rollup, address, trust }: { rollup: string; address: string; trust: Trust }) {
   // Shown together with what was found in checking it, so that nothing on the page is unchecked for a moment.
   const loaded = useLoad(() => attested(rollup, address, trust), [rollup, address, trust.key, trust.chain], EVERY_MS);
-  const found = loaded.state === 'there' ? loaded.value : undefined;
+  const answer = loaded.state === 'there' ? loaded.value : undefined;
+  const shown = answer?.holds ? answer.execution : undefined;
+  const account = shown?.account;
   // Bytes behind a hash that never changes, and what waits, which the state does not know.
-  const code = useLoad(() => eth<string>(rollup, 'eth_getCode', address, 'latest'), [rollup, address, found?.account.codeHash]);
-  const next = useLoad(() => eth<string>(rollup, 'eth_getTransactionCount', address, 'latest'), [rollup, address, found?.number]);
+  const code = useLoad(() => eth<string>(rollup, 'eth_getCode', address, 'latest'), [rollup, address, account?.codeHash]);
+  const next = useLoad(() => eth<string>(rollup, 'eth_getTransactionCount', address, 'latest'), [rollup, address, shown?.number]);
   return (
     <Show loaded={loaded}>
-      {(shown) =>
-        shown ? (
+      {(found) =>
+        found ? (
           <>
-            <VerdictNote verdict={shown.verdict} words={{ holds: 'Balance, nonce and hash of the code are in the state that a block with a certificate attests.' }} />
-            {!shown.refuted && (
+            <VerdictNote verdict={found} words={{ holds: 'Balance, nonce and hash of the code are in the state that a block with a certificate attests.' }} />
+            {shown && account && (
               <Card>
                 <Facts
                   rows={[
-                    ['Balance', <Wei value={BigInt(shown.account.balance)} />],
-                    ['Transactions sent', grouped(Number(shown.account.nonce))],
-                    ['Not in this state yet', next.state === 'there' ? grouped(Math.max(0, Number(next.value) - Number(shown.account.nonce))) : '–'],
+                    ['Balance', <Wei value={account.balance} />],
+                    ['Transactions sent', grouped(account.nonce)],
+                    ['Not in this state yet', next.state === 'there' ? grouped(Math.max(0, Number(next.value) - account.nonce)) : '–'],
                     ['Code', code.state === 'there' ? <Code rollup={rollup} code={code.value} /> : '–'],
-                    ['Hash of the code', <Hex value={shown.account.codeHash} />],
+                    ['Hash of the code', <Hex value={account.codeHash} />],
                     ['After block', <BlockNumber rollup={rollup} number={shown.number} />],
+                    ['Attested by', <a href={`#/block/${shown.height}`}>block {grouped(shown.height)} of the cluster</a>],
                   ]}
                 />
               </Card>
             )}
           </>
         ) : (
-          <Empty>This cluster has no EVM rollup “{rollup}”, or attests no state of it yet.</Empty>
+          <Empty>This cluster has no EVM rollup “{rollup}”.</Empty>
         )
       }
     </Show>

@@ -23,7 +23,7 @@ interface Props {
 
 export function Executed({ rollup, id, rung }: Props & { rung: Rung }) {
   const transaction = useLoad(() => eth<EthTransaction | null>(rollup, 'eth_getTransactionByHash', id), [rollup, id]);
-  const executed = rung === 'executed';
+  const executed = ['executed', 'posted', 'settled'].includes(rung);
   const receipt = useLoad(async () => (executed ? receiptOf(rollup, id) : null), [rollup, id, executed]);
   return (
     <>
