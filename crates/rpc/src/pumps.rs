@@ -114,13 +114,15 @@ fn block_event(chain: &Chain, facts: &Facts, rung: Rung, time_ms: u64, voters: I
     }
 }
 
-/// `events` were subscribed to before `present` was asked for, so nothing falls in between.
+/// `events` were subscribed to before `present` was asked for, so nothing falls in between. `executes`: whether a
+/// rollup is executed, and a final transaction goes on.
 pub(crate) async fn transaction<F, Fut>(
     feed: Feed,
     id: TxId,
     present: TransactionStatus,
     mut events: Receiver<Event>,
     recent: Arc<Blocks>,
+    executes: impl Fn(RollupId) -> bool + Send,
     look_up: F,
 ) -> Result<(), Closed>
 where
@@ -129,13 +131,9 @@ where
 {
     let mut known = present;
     feed.send_value(&views::transaction(id, &known)).await?;
-    let mut executed = false;
-    while !known.rung.is_end(executed) {
+    while !known.rung.is_end(known.place.as_ref().is_some_and(|place| executes(place.rollup))) {
         let next = match events.recv().await {
             Ok(Event::Block { rung, block, time_ms, .. }) if recent.facts(&block).contains(&id) => {
-                let place = block.inner().position(&id);
-                executed =
-                    place.is_some_and(|(rollup, _)| block.inner().body().results.contains_key(&rollup));
                 placed(&known, id, rung, &block, time_ms)
             }
             Ok(Event::Ended { ids, rung, reason, time_ms }) if ids.contains(&id) => {

@@ -21,8 +21,8 @@
 //! Why so: beacons come from headers, never from a certificate, because finalizations of one block in
 //! several views coexist. A bench decided a segment ahead is the same for all views of a segment. It takes
 //! 2f+1 authors to bench a member, so f liars together with ordinary hiccups bench nobody, and at most f
-//! are benched and f suspended, so that most members are always drawn from. Segments are short, so that a
-//! dead member soon costs nothing; several are judged together, so that authors are drawn often enough.
+//! are benched and f suspended, so that f + 1 members at least are always drawn from. Segments are short, so that
+//! a dead member soon costs nothing; several are judged together, so that authors are drawn often enough.
 //!
 //! Deliberately absent: the draw and the proofs themselves (`baton-vrf`).
 

@@ -38,7 +38,7 @@ pub struct Args {
     /// One more rollup, besides demo and evm; `:hash` orders 32-byte hashes only. Repeatable.
     #[arg(long = "rollup", value_name = "NAME[:hash]", value_parser = rollup)]
     rollups: Vec<(String, Data)>,
-    /// Blocks per epoch [default: 2000].
+    /// Blocks per epoch [default: 2000, or the most that the election allows fewer than four nodes].
     #[arg(long, value_name = "N")]
     epoch_blocks: Option<u64>,
     /// At most one block per this many milliseconds [default: 40]: less is faster, and costs more

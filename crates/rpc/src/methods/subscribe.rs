@@ -28,8 +28,10 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
                 let client = client.clone();
                 async move { client.transaction(id).await }
             };
+            let evm = api.chain.genesis.limits().evm;
+            let executes = move |rollup| evm.contains(rollup);
             session.subscribe(starts, Style::Baton, |feed| {
-                pumps::transaction(feed, id, present, events, recent, look_up)
+                pumps::transaction(feed, id, present, events, recent, executes, look_up)
             })
         }
         Topic::Cluster => {

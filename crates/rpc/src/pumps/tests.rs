@@ -5,6 +5,7 @@ use crate::{
     session::Style,
     testing::{self, Connection, block, chain, live},
 };
+use baton_consensus::evm::Outcome;
 use baton_types::{
     api::{BlockEvent, MempoolView},
     merkle::EMPTY,
@@ -107,7 +108,9 @@ async fn no_look_up() -> Result<TransactionStatus, Refusal> {
 async fn a_transaction_climbs_to_its_end() {
     let (sender, events) = broadcast::channel(16);
     let mut connection = Connection::new(&Limits::default());
-    connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), no_look_up));
+    connection.subscribe(|feed| {
+        transaction(feed, id("a"), pending(), events, Arc::default(), |_| false, no_look_up)
+    });
     assert_eq!(connection.next().await["rung"], "pending");
     let (first, second) = (block(5, &[(1, &["x", "a"])]), block(6, &[(1, &["a"])]));
     emit(&sender, event(Rung::Proposed, &block(4, &[(1, &["x"])])));
@@ -128,11 +131,29 @@ async fn a_transaction_climbs_to_its_end() {
     wait_for(|| connection.metrics.subscriptions.load(Relaxed) == 0).await;
 }
 
+/// Final when it is asked for, and executed later.
+#[tokio::test]
+async fn a_final_transaction_goes_on_to_its_execution() {
+    let (sender, events) = broadcast::channel(16);
+    let mut connection = Connection::new(&Limits::default());
+    let place = super::Place { rollup: RollupId(2), height: 2, block: EMPTY, index: 0 };
+    let present = TransactionStatus { rung: Rung::Finalized, place: Some(place), ..pending() };
+    let executes = |rollup| rollup == RollupId(2);
+    connection
+        .subscribe(|feed| transaction(feed, id("a"), present, events, Arc::default(), executes, no_look_up));
+    assert_eq!(connection.next().await["rung"], "finalized");
+    let outcomes = [(id("a"), Outcome::Executed)].into();
+    emit(&sender, Event::Executed { rollup: RollupId(2), height: 2, outcomes, time_ms: 90 });
+    assert_eq!(connection.next().await["rung"], "executed");
+}
+
 #[tokio::test]
 async fn a_transaction_that_expires_says_why() {
     let (sender, events) = broadcast::channel(16);
     let mut connection = Connection::new(&Limits::default());
-    connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), no_look_up));
+    connection.subscribe(|feed| {
+        transaction(feed, id("a"), pending(), events, Arc::default(), |_| false, no_look_up)
+    });
     let ended =
         |id| Event::Ended { ids: [id].into(), rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
     emit(&sender, ended(id("other")));
@@ -160,7 +181,8 @@ async fn after_a_gap_the_node_is_asked() {
         let place = super::Place { rollup: RollupId(1), height: 2, block: EMPTY, index: 0 };
         Ok(TransactionStatus { rung: Rung::Finalized, place: Some(place), ..pending() })
     };
-    connection.subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), look_up));
+    connection
+        .subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), |_| false, look_up));
     assert_eq!(connection.next().await["rung"], "pending");
     assert_eq!(connection.next().await["rung"], "finalized");
 }
