@@ -84,6 +84,8 @@ pub struct Scenario {
     pub chain: Chain,
     /// Applied after `chain`.
     pub genesis: fn(&mut Genesis),
+    /// Whether the genesis has the members' commitments for epoch 0, where the election has any.
+    pub commitments: bool,
     pub link: LinkSpec,
     /// How long a sync or a read of any disk takes.
     pub disk_ms: u64,
@@ -118,6 +120,7 @@ impl Default for Scenario {
             nodes: 4,
             chain: Chain::default(),
             genesis: |_| {},
+            commitments: true,
             link: LinkSpec::default(),
             disk_ms: 0,
             unsynced: Unsynced::Lost,
@@ -223,10 +226,13 @@ async fn simulate(
     seed: u64,
     after: impl AsyncFnOnce(&mut Cluster),
 ) -> Outcome {
-    let (genesis, keys) = cluster::genesis(scenario.nodes, seed, |genesis| {
+    let (mut genesis, keys) = cluster::genesis(scenario.nodes, seed, |genesis| {
         scenario.chain.apply(genesis);
         (scenario.genesis)(genesis);
     });
+    if !scenario.commitments {
+        genesis.members.iter_mut().for_each(|member| member.commitment = None);
+    }
     let hostile = scenario.hostile.iter().cloned().collect();
     let mut cluster =
         Cluster::new(context.child("cluster"), genesis, keys, scenario.link, scenario.unsynced, hostile)

@@ -377,6 +377,7 @@ pub fn to_rust(scenario: &Scenario) -> String {
         nodes,
         chain,
         genesis: _,
+        commitments: _,
         link,
         disk_ms,
         unsynced,

@@ -13,6 +13,7 @@ use baton_consensus::{fuzzing::LotteryMessage as Message, network::Channel};
 use baton_types::{
     Block, Context, Digest, PublicKey, Round, View, domain,
     lottery::{Commitment, Held, held_message},
+    merkle::EMPTY,
 };
 use bytes::Bytes;
 use commonware_codec::{Decode as _, DecodeExt as _, Encode as _};
@@ -26,6 +27,8 @@ use std::collections::{BTreeMap, VecDeque};
 const KEPT_MAX: usize = 64;
 /// Parents for which a block is asked at once, more than a committer may have in a view.
 const PARENTS: usize = 7;
+/// Questions for one proof in a row.
+const WANTS: usize = 20;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Trick {
@@ -56,6 +59,9 @@ pub enum Trick {
     FalseProofs,
     /// Says that it holds proofs and does not, and that others do.
     FalseHolds,
+    /// Well-formed messages that say nothing true: of blocks that nobody built, of epochs and members that are not,
+    /// answers to no question, and the same question again and again.
+    FalseWords,
 }
 
 /// What a member sends for the lottery.
@@ -130,6 +136,7 @@ pub fn conduct(
         }
         Trick::FalseProofs => Box::new(FalseProofs { player, turn: 0, foreign: None }),
         Trick::FalseHolds => Box::new(FalseHolds { player, turn: 0, known: BTreeMap::new() }),
+        Trick::FalseWords => Box::new(FalseWords(player)),
     }
 }
 
@@ -466,5 +473,57 @@ impl Conduct for FalseHolds {
             Some(Message::Copy { .. }) => self.player.deeds.did("kept a proof back"),
             _ => out.push(sent),
         }
+    }
+}
+
+struct FalseWords(Player);
+
+impl FalseWords {
+    fn false_words(&mut self, round: Round) -> Vec<(Channel, Message)> {
+        let Self(player) = self;
+        let digest = player.random_digest();
+        let commitment = Commitment { root: digest, proof: player.random_digest() };
+        let signature = player.key.sign(b"nothing", b"nothing");
+        let mut proof = vec![0; 2_000];
+        player.rng.fill_bytes(&mut proof);
+        let proof = Bytes::from(proof);
+        let far = Round::new(round.epoch(), View::new(round.view().get() + 1_000_000));
+        let (epoch, next) = (round.epoch().get(), round.epoch().get() + 1);
+        let held = |member| Held { member, commitment, holders: Vec::new() };
+        let mut said = vec![
+            (Channel::Lottery, Message::Built { round, digest }),
+            (Channel::Lottery, Message::Built { round: far, digest }),
+            (Channel::Lottery, Message::Have { round, digest }),
+            (Channel::Lottery, Message::Have { round: far, digest }),
+            (Channel::Lottery, Message::Want { epoch, member: 0, proof: digest }),
+        ];
+        for epoch in [epoch, next, u64::MAX] {
+            said.extend([
+                (Channel::Proofs, Message::Proof { epoch, proof: proof.clone() }),
+                (Channel::Proofs, Message::Holds { epoch, commitment, signature: signature.clone() }),
+                (Channel::Proofs, Message::Held { epoch, held: held(0) }),
+                (Channel::Proofs, Message::Held { epoch, held: held(u8::MAX) }),
+                (Channel::Proofs, Message::Copy { epoch, member: 0, proof: proof.clone() }),
+                (Channel::Proofs, Message::Copy { epoch, member: u8::MAX, proof: proof.clone() }),
+                (Channel::Proofs, Message::Want { epoch, member: u8::MAX, proof: digest }),
+                (Channel::Proofs, Message::Reveal { round, evidence: proof.clone() }),
+            ]);
+        }
+        let again = || Message::Want { epoch, member: 1, proof: EMPTY };
+        said.extend((0..WANTS).map(|_| (Channel::Proofs, again())));
+        said
+    }
+}
+
+impl Conduct for FalseWords {
+    fn send(&mut self, sent: Mail, out: &mut Vec<Mail>) {
+        if sent.channel == Channel::Lottery
+            && let Some(Message::Reveal { round, .. }) = parse(&sent.bytes)
+        {
+            let said = self.false_words(round);
+            out.extend(said.iter().map(|(channel, message)| mail(*channel, self.0.others.clone(), message)));
+            self.0.deeds.did("false words");
+        }
+        out.push(sent);
     }
 }

@@ -131,6 +131,18 @@ fn forged_reveals() {
     });
 }
 
+/// Of blocks that nobody built, of epochs and members that are not, answers to no question: it costs no view.
+#[test]
+fn false_words() {
+    withstood(scenario("false_words", 521, Trick::FalseWords), async |cluster, tale| {
+        assert!(deeds(cluster, HOSTILE, "false words") > 10);
+        for refused in metrics(cluster, "bad_messages", "") {
+            assert!(refused > 10, "{refused} refused");
+        }
+        tale.hardly_any(tale.lost());
+    });
+}
+
 /// Its views pass, the next committer's turn comes, and it is suspended for what it missed.
 #[test]
 fn no_designation() {

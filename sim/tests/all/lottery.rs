@@ -4,6 +4,7 @@ use baton_consensus::elections::EpochProofId;
 use baton_sim::{
     Action, Behaviour, Scenario, Unsynced,
     cluster::{self, Cluster, LinkSpec},
+    load::Rate,
     run_twice, run_with,
     scenario::Chain,
 };
@@ -84,6 +85,62 @@ fn commitments_come_in_force_in_every_epoch() {
             );
             assert_eq!(part.evidence[0], REVEAL, "block {} proves its view by itself", header.height);
         }
+    });
+}
+
+/// A genesis without commitments: every view of epoch 0 is proven by itself, and none afterwards.
+#[test]
+fn all_commitments_are_missing_in_the_first_epoch() {
+    let scenario = Scenario {
+        name: "all_commitments_are_missing_in_the_first_epoch",
+        seed: 11,
+        chain: Chain { epoch_blocks: 16, ..lottery().chain },
+        commitments: false,
+        min_height: 3 * 16,
+        ..lottery()
+    };
+    run_with(&scenario, async |cluster| {
+        for block in blocks(cluster).await {
+            let (epoch, evidence) =
+                (block.header().epoch, block.body().lottery.as_ref().unwrap().evidence[0]);
+            assert_eq!(evidence == REVEAL, epoch > 0, "block {} of epoch {epoch}", block.header().height);
+        }
+    });
+}
+
+/// Links are so slow that no block comes through, until every member has used its commitment up: it proves its further
+/// turns one by one, and the epoch ends as any other.
+#[test]
+fn an_epoch_outlasts_its_commitments() {
+    const TURNS: u64 = 63;
+    let scenario = Scenario {
+        name: "an_epoch_outlasts_its_commitments",
+        seed: 12,
+        chain: Chain { epoch_blocks: 16, idle_ms: 40, ..lottery().chain },
+        genesis: |genesis| {
+            genesis.timing.leader_timeout_ms = 100;
+            genesis.timing.certification_timeout_ms = 150;
+        },
+        rate: Rate { every_ms: 1_000, batch: 1, ..Rate::default() },
+        events: vec![
+            (150, Action::Link(LinkSpec { latency_ms: 120, ..LinkSpec::default() })),
+            (90_000, Action::Link(LinkSpec::default())),
+        ],
+        run_ms: 92_000,
+        drain_ms: 30_000,
+        min_height: 3 * 16,
+        ..lottery()
+    };
+    run_with(&scenario, async |cluster| {
+        let mut beyond = 0;
+        for block in blocks(cluster).await {
+            let header = block.header();
+            let covered = state(&block).rotation().turn(header.view) < TURNS;
+            let evidence = block.body().lottery.as_ref().unwrap().evidence[0];
+            assert_eq!(evidence == REVEAL, covered, "view {}/{}", header.epoch, header.view);
+            beyond += u64::from(!covered);
+        }
+        assert!(beyond > 4, "{beyond} blocks beyond the commitments");
     });
 }
 

@@ -224,9 +224,24 @@ fn a_window_bounds_the_disk() {
     });
 }
 
+/// The rotation and what is committed come from the block it joins at.
+fn proven(genesis: &mut Genesis) {
+    every_epoch(genesis);
+    genesis.election = Election::ZkLottery;
+}
+
 #[test]
 fn a_wiped_member_joins_and_gets_a_share() {
-    Setup::new(2, every_epoch).run(async |world| {
+    joins_and_gets_a_share(every_epoch);
+}
+
+#[test]
+fn a_wiped_member_joins_a_lottery_and_gets_a_share() {
+    joins_and_gets_a_share(proven);
+}
+
+fn joins_and_gets_a_share(genesis: fn(&mut Genesis)) {
+    Setup::new(2, genesis).run(async |world| {
         world.until("all prune", |cluster| lowest_of_all(cluster) > 0).await;
         world.cluster.wipe(3);
         world.blocks(30).await;
