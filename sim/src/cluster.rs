@@ -303,6 +303,12 @@ impl Cluster {
         self.relink().await;
     }
 
+    /// This member sends no more than so many bytes a second.
+    pub async fn limit_uplink(&mut self, index: usize, bytes_per_s: Option<usize>) {
+        let limited = self.oracle.limit_bandwidth(self.identity(index), bytes_per_s, None).await;
+        limited.expect("the network runs");
+    }
+
     /// Ends partitions and cuts.
     pub async fn heal(&mut self) {
         self.sides.fill(0);

@@ -39,6 +39,8 @@ pub enum Action {
     Link(LinkSpec),
     /// Messages from and to the member take so many ms longer.
     Slow(usize, u64),
+    /// The member sends no more than so many bytes a second, or as many as it likes.
+    Uplink(usize, Option<usize>),
     /// The member's clock is so many ms ahead, from now on.
     Skew(usize, i64),
     /// Syncs and reads of the member's disk take so many ms.
@@ -86,6 +88,7 @@ impl Action {
             Self::Heal => cluster.heal().await,
             Self::Link(link) => cluster.set_link(*link).await,
             Self::Slow(index, ms) => cluster.slow(*index, *ms).await,
+            Self::Uplink(index, bytes_per_s) => cluster.limit_uplink(*index, *bytes_per_s).await,
             Self::Skew(index, ms) => cluster.members[*index].set_skew(*ms),
             Self::SlowDisk(index, ms) => {
                 cluster.members[*index].disk.set(|faults| faults.latency_ms = *ms);
@@ -112,6 +115,7 @@ pub async fn end_all(cluster: &mut Cluster, link: LinkSpec, disk_ms: u64) {
     cluster.on_l1(L1Action::Clear);
     for index in 0..cluster.members.len() {
         cluster.slow(index, 0).await;
+        cluster.limit_uplink(index, None).await;
         let member = &cluster.members[index];
         member.set_skew(0);
         member.pause(false);

@@ -329,7 +329,7 @@ impl Chain {
             let (latest, finalized) = (inbox(tip as u64, rollup), inbox(finalized, rollup));
             let entries = self.entries[&rollup].iter().take(if eyes.astray { 0 } else { length });
             let forced = entries.filter(|entry| entry.index >= finalized.forced_cursor).cloned().collect();
-            (rollup, RollupView { latest, finalized, forced: Arc::new(forced) })
+            (rollup, RollupView { latest, finalized, forced: Arc::new(forced), postings: Arc::default() })
         };
         let blocks = self.blocks.iter().zip(1..).take(tip).skip(tip.saturating_sub(KEPT));
         Snapshot {

@@ -114,7 +114,7 @@ pub struct Live {
     pub unavailable_below: Option<u64>,
     /// Whether this node votes in this epoch, with a share of the key.
     pub voting: bool,
-    /// Why it does not vote although it may hold a share.
+    /// Why it does not vote although it is a member.
     pub silence: Option<Silence>,
     /// Holders of the key in this epoch, in committee order.
     pub holders: Vec<PublicKey>,
@@ -125,13 +125,15 @@ pub struct Live {
     pub authors_ahead: BTreeMap<PublicKey, u64>,
 }
 
-/// Why a member with a share of the key does not vote.
+/// Why a member does not vote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Silence {
     /// It has started, and too few members have answered which votes of it they have seen.
     AskingPeers,
     /// Votes that it cast in this epoch are not on its vote journal.
     VotesLost,
+    /// It holds no share of this epoch's key.
+    NoShare,
 }
 
 /// Handle on a running node.

@@ -8,11 +8,13 @@ mod execution;
 mod forced;
 mod ladder;
 mod pool;
+mod strain;
 mod votes;
 
 pub use execution::lags;
 pub use forced::Selection;
 pub use ladder::Standing;
+use strain::Strain;
 
 use crate::{
     admission::{self, Admission},
@@ -41,6 +43,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 use tokio::sync::{Notify, broadcast};
+use tracing::{info, warn};
 
 /// Events a slow subscriber may be behind before it loses some. Four per block.
 const EVENTS_MAX: usize = 256;
@@ -93,6 +96,9 @@ struct State {
     tally: Tally,
     minute: LastMinute,
     votes: votes::Votes,
+    /// Members that said they hold no share of the key, and in which epoch.
+    shareless: BTreeMap<PublicKey, Epoch>,
+    strain: Strain,
     live: Live,
 }
 
@@ -129,6 +135,7 @@ impl Shared {
             authors_ahead: BTreeMap::new(),
         };
         let state = State {
+            strain: Strain::new(limits.faults_max as u64),
             admission: Admission::new(limits.wait_ms_max, genesis.members.len() as u64),
             pool: Pool::new(&genesis.rollups, limits, hash_key),
             recent: Recent::new(genesis.validity_blocks_max, hash_key),
@@ -142,6 +149,7 @@ impl Shared {
             tally: Tally::default(),
             minute: LastMinute::default(),
             votes: votes::Votes::new(),
+            shareless: BTreeMap::new(),
             live,
         };
         Self {
@@ -182,6 +190,7 @@ impl Shared {
 
     /// A view is over, with a notarized block or without.
     pub fn passed(&self, round: Round, digest: Option<Digest>) {
+        self.strain(round, digest.is_some());
         if let Some(lottery) = self.lottery() {
             lottery.passed(round, digest);
         }
@@ -189,6 +198,19 @@ impl Shared {
             l1.passed(round, digest.is_some());
         }
         self.executions.values().for_each(|execution| execution.passed(round, digest.is_some()));
+    }
+
+    fn strain(&self, round: Round, notarized: bool) {
+        let mut state = self.state.lock();
+        if state.strain.passed(round, notarized) {
+            let bytes = state.strain.bytes(self.rules.limits().block_bytes_max);
+            let view = round.view().get();
+            if notarized {
+                info!(view, bytes, "views succeed again: trying larger blocks");
+            } else {
+                warn!(view, bytes, "views fail in a row: making smaller blocks");
+            }
+        }
     }
 
     pub const fn executions(&self) -> &Executions {
@@ -311,6 +333,18 @@ impl Shared {
 
     pub fn silence(&self, silence: Option<Silence>) {
         self.state.lock().live.silence = silence;
+    }
+
+    /// `member` says that it holds no share of the key in `epoch`. Whether that is news.
+    pub fn lacks_share(&self, member: PublicKey, epoch: Epoch) -> bool {
+        self.state.lock().shareless.insert(member, epoch) != Some(epoch)
+    }
+
+    /// Whether this node or another lacks its share of the key in `epoch`.
+    pub fn wants_reshare(&self, epoch: Epoch) -> bool {
+        let state = self.state.lock();
+        let own = state.live.epoch == epoch && state.live.silence == Some(Silence::NoShare);
+        own || state.shareless.values().any(|lacking| *lacking == epoch)
     }
 
     /// A block at `height` is known to be final, here or elsewhere.

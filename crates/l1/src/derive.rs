@@ -9,7 +9,9 @@
 //!
 //! It goes on from a directory: `state.json` after each batch, `records` with the changes of each block.
 //!
-//! Absent: forced entries that went into the inbox without the cluster (the hatch). Derivation says so and stops.
+//! **The hatch.** Forced entries that the inbox took without the cluster are executed behind the cluster's last block, as
+//! long as no block of the cluster has them: that is what L1 alone can say. It is not kept: a cluster that comes back
+//! may have ordered other blocks before it orders these entries, and its order counts.
 
 mod executor;
 mod state;
@@ -24,7 +26,7 @@ use crate::{
 use alloy_primitives::Address;
 use alloy_rpc_types_eth::BlockNumberOrTag;
 use alloy_sol_types::SolCall as _;
-use baton_settlement::{Contents, ContentsLimits, InboxState, Place, Terms, decode, is_signed};
+use baton_settlement::{Contents, ContentsLimits, ForcedEntry, InboxState, Place, Terms, decode, is_signed};
 use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
 use executor::Executor;
 use state::State;
@@ -42,13 +44,10 @@ pub enum DeriveError {
     Data { index: u64, error: DaError },
     #[error("batch {index} of rollup {rollup} is not what the cluster certified: {what}")]
     Batch { rollup: u32, index: u64, what: String },
+    #[error("executing what went through the hatch: {what}")]
+    Rescue { what: String },
     #[error("the state in {path}: {what}")]
     State { path: String, what: String },
-    #[error(
-        "the hatch of the inbox was used: entries {from} to {to} are ordered by L1 alone. This program does not execute \
-         them yet"
-    )]
-    Hatch { from: u64, to: u64 },
 }
 
 /// What is derived, and from what.
@@ -78,6 +77,17 @@ pub struct Derived {
     pub certificate_seen: bool,
 }
 
+/// What went through the hatch at once, and what it did in an EVM rollup.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rescued {
+    /// Entries that no block of the cluster has.
+    pub entries: Vec<ForcedEntry>,
+    pub l1_number: u64,
+    /// Of an EVM rollup: how many of them were not skipped, and the newest block after them.
+    pub executed: Option<usize>,
+    pub block: Option<Head>,
+}
+
 pub use executor::Head;
 
 pub struct Deriver {
@@ -89,8 +99,8 @@ pub struct Deriver {
     scanned: (u64, Digest),
     /// Batches of it that are not done.
     pending: VecDeque<Posted>,
-    /// The inbox after the last batch that is done.
-    done: InboxState,
+    /// Forced entries that the cluster's blocks have taken, in batches that are done.
+    cursor: u64,
     order_root: Digest,
     executor: Option<Executor>,
 }
@@ -125,13 +135,13 @@ impl Deriver {
             }
         };
         let next_block = config.start_block.max(scanned.0 + 1);
-        let (pending, done) = (VecDeque::new(), events.latest());
-        Ok(Self { client, config, events, next_block, scanned, pending, done, order_root, executor })
+        let (pending, cursor) = (VecDeque::new(), events.latest().forced_cursor);
+        Ok(Self { client, config, events, next_block, scanned, pending, cursor, order_root, executor })
     }
 
     /// Index of the next batch.
     pub fn next_index(&self) -> u64 {
-        self.done.next_index
+        self.pending.front().map_or_else(|| self.events.latest().next_index, |posted| posted.batch.index)
     }
 
     pub fn head(&self) -> Option<Head> {
@@ -171,29 +181,38 @@ impl Deriver {
     /// Batches that are read and not done. One that cannot be had now is tried again at the next call.
     async fn work_off(&mut self, told: &mut impl FnMut(&Derived)) -> Result<(), DeriveError> {
         while let Some(posted) = self.pending.front().cloned() {
-            self.no_hatch(posted.batch.index)?;
             let derived = self.batch(&posted).await?;
             self.pending.pop_front();
-            let batch = &posted.batch;
-            self.done = InboxState {
-                next_index: batch.index + 1,
-                head: batch.head(),
-                next_height: batch.last_height.saturating_add(1),
-                forced_cursor: batch.forced_cursor,
-            };
-            self.order_root = batch.order_root;
+            self.order_root = posted.batch.order_root;
+            self.cursor = derived.contents.forced_cursor();
             told(&derived);
         }
-        self.no_hatch(self.events.latest().next_index)?;
         self.save()
     }
 
-    /// Indices of the inbox that no batch has went to the hatch.
-    fn no_hatch(&self, index: u64) -> Result<(), DeriveError> {
-        if index == self.done.next_index {
-            return Ok(());
+    /// What the hatch took and the cluster's blocks do not have, up to where L1 is read.
+    pub async fn rescued(&mut self) -> Result<Vec<Rescued>, DeriveError> {
+        let mut rescued = Vec::new();
+        for escaped in self.events.escapes() {
+            let taken = escaped.from.max(self.cursor)..escaped.to;
+            let entries: Vec<_> =
+                self.events.entries().iter().filter(|entry| taken.contains(&entry.index)).cloned().collect();
+            if entries.is_empty() {
+                continue;
+            }
+            let (mut executed, mut block) = (None, None);
+            if let Some(executor) = &mut self.executor {
+                let l1 = self.client.header(BlockNumberOrTag::Number(escaped.l1_number)).await?;
+                let done = executor.rescue(&entries, escaped.l1_hash, l1.timestamp);
+                let (count, head) = done.map_err(|what| DeriveError::Rescue { what })?;
+                (executed, block) = (Some(count), Some(head));
+            }
+            rescued.push(Rescued { entries, l1_number: escaped.l1_number, executed, block });
         }
-        Err(DeriveError::Hatch { from: self.done.forced_cursor, to: self.events.latest().forced_cursor })
+        if let Some(executor) = &mut self.executor {
+            executor.forget_rescued();
+        }
+        Ok(rescued)
     }
 
     fn wrong(&self, index: u64, what: impl Into<String>) -> DeriveError {
@@ -266,8 +285,8 @@ impl Deriver {
         if contents.order_root() != batch.order_root {
             return Err("its transactions lead to another order root".to_owned());
         }
-        if contents.forced_before != self.done.forced_cursor
-            || contents.forced_cursor() != batch.forced_cursor
+        if contents.forced_before != self.cursor
+            || contents.forced_cursor().max(posted.taken_before) != batch.forced_cursor
         {
             return Err("its data take other forced entries".to_owned());
         }
@@ -281,16 +300,21 @@ impl Deriver {
         Ok(())
     }
 
-    /// Unless a block of the rollup is open: then the next start repeats from the batch that began it.
+    /// Unless a block of the rollup is open, or the hatch is ahead of the cluster's blocks: then the next start repeats
+    /// from before that.
     fn save(&mut self) -> Result<(), DeriveError> {
         let Some(directory) = &self.config.directory else { return Ok(()) };
-        if self.executor.as_ref().is_some_and(Executor::is_open) || self.scanned.0 < self.config.start_block {
+        let inbox = self.events.latest();
+        if self.executor.as_ref().is_some_and(Executor::is_open)
+            || self.cursor < inbox.forced_cursor
+            || self.scanned.0 < self.config.start_block
+        {
             return Ok(());
         }
         if let Some(executor) = &mut self.executor {
             executor.sync()?;
         }
-        State::new(&self.config, self.scanned, self.done, self.events.queue_end(), self.order_root)
+        State::new(&self.config, self.scanned, inbox, self.events.queue_end(), self.order_root)
             .write(directory)
     }
 }

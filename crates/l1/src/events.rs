@@ -9,7 +9,7 @@ use alloy_eips::BlockId;
 use alloy_primitives::{Address, B256};
 use alloy_rpc_types_eth::{Filter, Log};
 use alloy_sol_types::SolEvent as _;
-use baton_settlement::{ForcedEntry, InboxState, Place, RollupView, Terms};
+use baton_settlement::{ForcedEntry, InboxState, Place, Posting, RollupView, Terms};
 use baton_types::{
     Digest,
     merkle::EMPTY,
@@ -30,7 +30,22 @@ pub struct Posted {
     pub poster: Address,
     /// Versioned hashes.
     pub blobs: Vec<B256>,
+    /// Forced entries that the inbox had taken before.
+    pub taken_before: u64,
 }
+
+/// Forced entries that the inbox took without the cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Escaped {
+    pub from: u64,
+    /// Behind the last one.
+    pub to: u64,
+    pub l1_number: u64,
+    pub l1_hash: B256,
+}
+
+/// Batches of which it is known which transaction has posted them.
+const POSTINGS_MAX: usize = 1_024;
 
 /// Everything of one rollup up to some block of L1.
 #[derive(Clone, Debug)]
@@ -40,6 +55,8 @@ pub struct RollupEvents {
     states: Vec<(u64, InboxState)>,
     /// Ascending by index, from the first that is kept.
     pub posted: Vec<Posted>,
+    postings: Vec<Posting>,
+    escapes: Vec<Escaped>,
     entries: Vec<ForcedEntry>,
     /// Index and hash before the first entry that is kept.
     entries_base: (u64, Digest),
@@ -62,6 +79,8 @@ impl RollupEvents {
             terms,
             states: vec![(0, state)],
             posted: Vec::new(),
+            postings: Vec::new(),
+            escapes: Vec::new(),
             entries: Vec::new(),
             entries_base: (0, EMPTY),
         }
@@ -102,6 +121,8 @@ impl RollupEvents {
             self.states.pop();
         }
         self.posted.retain(|posted| posted.l1_number <= number);
+        self.postings.retain(|posting| posting.l1_number <= number);
+        self.escapes.retain(|escaped| escaped.l1_number <= number);
         self.entries.retain(|entry| entry.l1_number <= number);
     }
 
@@ -111,6 +132,8 @@ impl RollupEvents {
         self.states.drain(..settled);
         let cursor = self.states[0].1.forced_cursor;
         self.posted.retain(|posted| posted.l1_number > finalized);
+        self.escapes.retain(|escaped| escaped.l1_number > finalized);
+        self.postings.drain(..self.postings.len().saturating_sub(POSTINGS_MAX));
         let taken =
             self.entries.iter().take_while(|entry| entry.index < cursor && entry.l1_number <= finalized);
         let taken = taken.count();
@@ -125,11 +148,16 @@ impl RollupEvents {
             latest: self.latest(),
             finalized: self.at(finalized),
             forced: Arc::new(self.entries.clone()),
+            postings: Arc::new(self.postings.clone()),
         }
     }
 
     pub fn entries(&self) -> &[ForcedEntry] {
         &self.entries
+    }
+
+    pub fn escapes(&self) -> &[Escaped] {
+        &self.escapes
     }
 
     /// Takes the next log, in the order of L1. Logs of other contracts and kinds change nothing.
@@ -150,7 +178,7 @@ impl RollupEvents {
             self.batch_posted(number, hash, transaction, &event)
         } else if log.address() == inbox && topic == BatchInbox::Escaped::SIGNATURE_HASH {
             let event = log.log_decode::<BatchInbox::Escaped>().map_err(broken)?.inner.data;
-            self.escaped(number, &event)
+            self.escaped(number, hash, &event)
         } else {
             Ok(())
         }
@@ -211,11 +239,13 @@ impl RollupEvents {
             },
         ));
         let (poster, blobs) = (event.poster, event.blobs.clone());
-        self.posted.push(Posted { batch, l1_number, l1_hash, transaction, poster, blobs });
+        self.postings.push(Posting { index: batch.index, l1_number, transaction: digest(&transaction) });
+        let taken_before = before.forced_cursor;
+        self.posted.push(Posted { batch, l1_number, l1_hash, transaction, poster, blobs, taken_before });
         Ok(())
     }
 
-    fn escaped(&mut self, l1_number: u64, event: &BatchInbox::Escaped) -> Result<(), String> {
+    fn escaped(&mut self, l1_number: u64, l1_hash: B256, event: &BatchInbox::Escaped) -> Result<(), String> {
         let before = self.latest();
         let last = event.to.checked_sub(1);
         let last = last.and_then(|last| self.entries.iter().find(|entry| entry.index == last));
@@ -240,6 +270,7 @@ impl RollupEvents {
         }
         let state = InboxState { next_index: before.next_index + 1, head, forced_cursor: event.to, ..before };
         self.states.push((l1_number, state));
+        self.escapes.push(Escaped { from: event.from, to: event.to, l1_number, l1_hash });
         Ok(())
     }
 }

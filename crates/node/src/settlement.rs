@@ -39,6 +39,19 @@ pub struct L1 {
     tasks: Vec<JoinHandle<()>>,
 }
 
+/// Numbers for metrics, by labels.
+#[derive(Clone, Debug, Default)]
+pub struct Gauges {
+    pub blocks: Vec<(String, u64)>,
+    pub reorgs: u64,
+    pub failures: u64,
+    pub batches: Vec<(String, u64)>,
+    pub heights: Vec<(String, u64)>,
+    /// Of a node that posts.
+    pub spent_gwei: Option<u64>,
+    pub degraded: Vec<(String, u64)>,
+}
+
 impl Drop for L1 {
     fn drop(&mut self) {
         self.tasks.iter().for_each(JoinHandle::abort);
@@ -92,6 +105,39 @@ impl L1 {
         self.posting = Some(poster.status());
         self.tasks.push(poster.start());
         Ok(())
+    }
+
+    /// Where L1 and the inboxes stand, as labels and value of each gauge.
+    pub fn gauges(&self) -> Gauges {
+        let watching = self.watching.borrow();
+        let tagged = [
+            ("latest", watching.latest),
+            ("safe", watching.safe),
+            ("finalized", watching.finalized),
+        ];
+        let mut gauges = Gauges {
+            blocks: tagged.map(|(tag, number)| (format!("{{tag=\"{tag}\"}}"), number)).into(),
+            reorgs: watching.reorgs,
+            failures: u64::from(watching.failures),
+            ..Gauges::default()
+        };
+        for (rollup, seen) in &self.view.snapshot().rollups {
+            for (tag, inbox) in [("latest", seen.latest), ("finalized", seen.finalized)] {
+                let labels = format!("{{rollup=\"{rollup}\",tag=\"{tag}\"}}");
+                gauges.batches.push((labels.clone(), inbox.next_index));
+                gauges.heights.push((labels, inbox.next_height.saturating_sub(1)));
+            }
+        }
+        if let Some(posting) = &self.posting {
+            let posting = posting.borrow();
+            let gwei = posting.spent / U256::from(GWEI);
+            gauges.spent_gwei = Some(u64::try_from(gwei).unwrap_or(u64::MAX));
+            for (rollup, status) in &posting.rollups {
+                let degraded = matches!(status.state, State::Degraded(_));
+                gauges.degraded.push((format!("{{rollup=\"{rollup}\"}}"), u64::from(degraded)));
+            }
+        }
+        gauges
     }
 
     /// Why settlement does not do its work, if it does not.

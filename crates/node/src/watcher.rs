@@ -6,7 +6,7 @@ use crate::{
     disk,
     health::{NAMES, Sight, Unready},
     run::now_ms,
-    settlement::L1,
+    settlement::{self, L1},
 };
 use ::tokio::{
     sync::watch,
@@ -41,6 +41,7 @@ struct Seen {
     finalized_age_ms: u64,
     disk_free_bytes: Option<u64>,
     audit: Option<Audit>,
+    l1: Option<settlement::Gauges>,
 }
 
 impl Gauges {
@@ -80,6 +81,17 @@ impl Gauges {
             );
             gauge("baton_audit_agrees", "Whether it can be asked, and has found nothing else.", &of(agrees));
             gauge("baton_audit_differs", "Whether it has found another result.", &of(differs));
+        }
+        if let Some(l1) = &seen.l1 {
+            gauge("baton_l1_block", "Newest block of L1 that this node has seen.", &l1.blocks);
+            gauge("baton_l1_reorgs", "Reorgs of L1 since the node started.", &plain(l1.reorgs));
+            gauge("baton_l1_failures", "Times in a row that L1 could not be followed.", &plain(l1.failures));
+            gauge("baton_l1_batches", "Batches that the rollup's inbox has.", &l1.batches);
+            gauge("baton_l1_posted_height", "Last block that is in a batch there.", &l1.heights);
+            if let Some(spent) = l1.spent_gwei {
+                gauge("baton_l1_spent_gwei", "Spent on posting in the last 24 hours.", &plain(spent));
+                gauge("baton_l1_degraded", "Whether this node has stopped posting.", &l1.degraded);
+            }
         }
         out
     }
@@ -179,6 +191,7 @@ impl Watcher {
             finalized_age_ms: sight.now_ms.saturating_sub(since),
             disk_free_bytes: sight.disk_free_bytes,
             audit: sight.audit.cloned(),
+            l1: self.l1.as_ref().map(L1::gauges),
         };
         let now = judged.map_or_else(|unready| Health::not_ready(unready.reason), |()| Health::ready());
         self.sender.send_if_modified(|before| {
@@ -221,8 +234,20 @@ mod tests {
     fn gauges_name_the_one_reason() {
         let gauges = Gauges::default();
         let audit = Audit { rollup: "evm".to_owned(), number: 5, standing: Standing::Agrees };
-        *gauges.0.lock().unwrap() =
-            Seen { unready: Some("disk"), finalized_age_ms: 7, disk_free_bytes: Some(9), audit: Some(audit) };
+        let of = |value| vec![("{rollup=\"2\",tag=\"latest\"}".to_owned(), value)];
+        let l1 = settlement::Gauges {
+            batches: of(4),
+            heights: of(70),
+            spent_gwei: Some(8),
+            ..settlement::Gauges::default()
+        };
+        *gauges.0.lock().unwrap() = Seen {
+            unready: Some("disk"),
+            finalized_age_ms: 7,
+            disk_free_bytes: Some(9),
+            audit: Some(audit),
+            l1: Some(l1),
+        };
         let text = gauges.text();
         for line in [
             "baton_ready 0\n",
@@ -232,6 +257,9 @@ mod tests {
             "baton_disk_free_bytes 9\n",
             "baton_audit_block{rollup=\"evm\"} 5\n",
             "baton_audit_differs{rollup=\"evm\"} 0\n",
+            "baton_l1_batches{rollup=\"2\",tag=\"latest\"} 4\n",
+            "baton_l1_posted_height{rollup=\"2\",tag=\"latest\"} 70\n",
+            "baton_l1_spent_gwei 8\n",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }

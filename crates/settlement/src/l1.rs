@@ -65,6 +65,14 @@ impl InboxState {
     }
 }
 
+/// Where L1 has a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Posting {
+    pub index: u64,
+    pub l1_number: u64,
+    pub transaction: Digest,
+}
+
 /// What L1 has of one rollup.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RollupView {
@@ -74,6 +82,8 @@ pub struct RollupView {
     pub finalized: InboxState,
     /// Entries from the finalized cursor on, each the next of the one before.
     pub forced: Arc<Vec<ForcedEntry>>,
+    /// Of the newest batches, ascending by index.
+    pub postings: Arc<Vec<Posting>>,
 }
 
 /// L1 in one moment.

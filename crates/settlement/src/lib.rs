@@ -30,7 +30,7 @@ pub use certified::{BatchSource, Certified, is_signed};
 pub use contents::{Contents, ContentsLimits, Slice};
 pub use cut::{CutRule, Cutter, NotNext, Part};
 pub use encoding::{DecodeError, decode, encode};
-pub use l1::{ForcedEntry, InboxState, L1Origin, L1View, RollupView, Snapshot, Standing};
+pub use l1::{ForcedEntry, InboxState, L1Origin, L1View, Posting, RollupView, Snapshot, Standing};
 
 #[cfg(test)]
 mod testing;

@@ -8,11 +8,11 @@ mod cluster;
 mod devnet;
 mod settlement;
 
-pub use batch::{BatchParams, BatchView, BatchesParams, BatchesResult};
+pub use batch::{BatchParams, BatchView, BatchesParams, BatchesResult, ForcedQueueView};
 pub use block::{BlockView, HeadView, ResultView, SegmentView};
 pub use cluster::{ClusterView, ExecutionSight, MemberSight, MempoolView, RollupPoolView, SecondView};
 pub use devnet::{DevnetAccount, DevnetNode, DevnetView};
-pub use settlement::DerivedView;
+pub use settlement::{DerivedView, RescuedView};
 
 use crate::{
     election::ElectionFile,

@@ -14,7 +14,7 @@ use crate::wallet::{EVM, address, transfer};
 use baton_consensus::{fuzzing::LotteryMessage, network::Channel};
 use baton_types::{
     Block, Body, Bundle, Digest, Header, PrivateKey, PublicKey, RollupId, Segment, Signature, Transaction,
-    block::ElectionKind,
+    block::{ElectionKind, RESHARE_DUE},
     lottery::{Commitment, Held, Indices, LotteryPart},
     merkle::{self, EMPTY},
     results::LAG_BLOCKS_MAX,
@@ -413,6 +413,10 @@ const BREACHES: &[(&str, Breach)] = &[
     }),
     ("reserved", |draft| {
         draft.header.protocol_signal = 1;
+        Some(())
+    }),
+    ("reshare", |draft| {
+        draft.header.protocol_signal ^= RESHARE_DUE;
         Some(())
     }),
     ("time", |draft| {

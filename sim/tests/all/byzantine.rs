@@ -84,12 +84,13 @@ fn equivocating_leader(election: Election) {
 }
 
 /// Rules that a leader can break and still have its block decoded and looked at.
-const RULES: [&str; 19] = [
+const RULES: [&str; 20] = [
     "chain",
     "context",
     "author",
     "election",
     "reserved",
+    "reshare",
     "time",
     "seed",
     "segment_order",

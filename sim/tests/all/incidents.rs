@@ -15,6 +15,7 @@ suite!(
         asymmetric_reachability,
         a_slow_member,
         a_slow_disk,
+        thin_uplinks,
         a_full_disk,
         a_third_of_all_messages_lost_over_epochs_and_reshares,
         clocks_that_are_seconds_and_hours_off,
@@ -176,6 +177,24 @@ fn a_slow_disk(election: Election) {
             run_ms: 7_000,
             heals: true,
             stall_max_ms: Some(4_000),
+            ..Scenario::default()
+        },
+    );
+}
+
+/// Every block that waits is larger than its author can send before the view ends. Blocks of a fixed size would
+/// fail for ever.
+fn thin_uplinks(election: Election) {
+    let narrow = |index| (0, Action::Uplink(index, Some(400_000)));
+    ran(
+        election,
+        Scenario {
+            name: "thin_uplinks",
+            seed: 118,
+            rate: Rate { every_ms: 25, batch: 50, payload_bytes: 1_024, ..Rate::default() },
+            events: (0..4).map(narrow).collect(),
+            run_ms: 1_000,
+            drain_ms: 60_000,
             ..Scenario::default()
         },
     );

@@ -237,6 +237,11 @@ fn proven(genesis: &mut Genesis) {
     genesis.election = Election::ZkLottery;
 }
 
+fn proven_on_change(genesis: &mut Genesis) {
+    on_change(genesis);
+    genesis.election = Election::ZkLottery;
+}
+
 #[test]
 fn a_wiped_member_joins_and_gets_a_share() {
     joins_and_gets_a_share(every_epoch);
@@ -245,6 +250,13 @@ fn a_wiped_member_joins_and_gets_a_share() {
 #[test]
 fn a_wiped_member_joins_a_lottery_and_gets_a_share() {
     joins_and_gets_a_share(proven);
+}
+
+/// Nobody deals in ordinary epochs: what makes a reshare due is that the member asks for it.
+#[test]
+fn a_wiped_member_asks_for_a_reshare_and_gets_a_share() {
+    joins_and_gets_a_share(on_change);
+    joins_and_gets_a_share(proven_on_change);
 }
 
 fn joins_and_gets_a_share(genesis: fn(&mut Genesis)) {

@@ -12,6 +12,15 @@ export function stateOf({ settled, posted, certificate }: BatchView): 'settled' 
   return certificate ? 'certified' : 'cut';
 }
 
+/** The forced queue, as the newest block of L1 has it. */
+export interface ForcedQueue {
+  length: number;
+  taken: number;
+}
+
+export const queueOf = async (rollup: number): Promise<ForcedQueue | null> =>
+  (await call<{ forced: ForcedQueue | null }>('baton_batches', { rollup, from_index: Number.MAX_SAFE_INTEGER, limit: 1 })).forced;
+
 export async function batchesFrom(rollup: number, index: number, limit: number): Promise<BatchView[]> {
   return (await call<{ batches: BatchView[] }>('baton_batches', { rollup, from_index: index, limit })).batches;
 }

@@ -54,7 +54,11 @@ test('transactions climb to posted and settled while one watches', async () => {
 const settled = (rollup) => until(`a batch of ${rollup} settles`, async () => (await call(url, 'baton_batches', { rollup })).batches.find((batch) => batch.settled), ON_L1.timeout);
 
 test('the batch shows up, and leads to what the group signed', async () => {
-  const { index, first_height: first } = await settled('demo');
+  const { index, first_height: first, l1_block: block, l1_transaction: sent } = await settled('demo');
+  // L1 has it there.
+  const l1 = `http://127.0.0.1:${Number(new URL(url).port) + 2_000}`;
+  const receipt = await call(l1, 'eth_getTransactionReceipt', [sent]);
+  assert.deepEqual([Number(receipt.blockNumber), receipt.status], [block, '0x1']);
   const { page, seen, close } = await open(browser, url, 'settlement');
   await page.waitForSelector('main > .verdict-good');
   await page.waitForSelector('dt:text-is("Origin") + dd:has-text("block")');
@@ -62,11 +66,13 @@ test('the batch shows up, and leads to what the group signed', async () => {
   await page.waitForSelector('[aria-label="Batches"] tr:has(a:text-is("evm"))');
   const row = `[aria-label="Batches"] tr:has(a[href="#/settlement/demo/${index}"])`;
   await page.waitForSelector(`${row} .rung-settled`, ON_L1);
+  await page.waitForSelector('[aria-label="How far L1 has each rollup"] tr:has(a:text-is("demo")) td:has-text("0 of 0 taken")');
   await page.focus(`${row} a[href="#/settlement/demo/${index}"]`);
   await page.keyboard.press('Enter');
   await page.waitForSelector(`h1:text-is("Batch ${index} of demo")`);
   await page.waitForSelector('main > .verdict-good');
   await page.waitForSelector(`.facts a[href="#/block/${first}"]`);
+  await page.waitForSelector(`dt:text-is("L1 transaction") + dd:has-text("in block")`);
   await go(page, 'settlement/demo');
   await page.waitForSelector('[aria-label="Batches"] tbody tr');
   await go(page, 'settlement/demo/99999');
@@ -81,8 +87,9 @@ test('every field of a batch that the group did not sign is shown as a lie', asy
   const batch = await settled('demo');
   const { page, close } = await open(browser, url, 'mempool');
   await page.waitForSelector('h1:text-is("Mempool")');
-  // Whether L1 has it is the node's own word.
-  for (const field of [...lies(batch)].filter(([name]) => name !== 'posted' && name !== 'settled')) {
+  // Whether L1 has it, and where, is the node's own word.
+  const ownWord = ['posted', 'settled', 'l1_block', 'l1_transaction'];
+  for (const field of [...lies(batch)].filter(([name]) => !ownWord.includes(name))) {
     await lie(page, url, 'baton_batch', (result) => changed(result, field));
     await go(page, `settlement/demo/${batch.index}`);
     await page.waitForSelector('main > .verdict-bad').catch(() => assert.fail(`believed: ${field.join('.')}`));

@@ -27,11 +27,14 @@ export interface BatchView {
   forced_cursor: number;
   posted: boolean;
   settled: boolean;
+  /** Where L1 has it; not of old batches. */
+  l1_block?: number;
+  l1_transaction?: string;
   certificate: BatchFile | null;
 }
 
 /** What the group signed. */
-export type VerifiedBatch = Omit<BatchView, 'posted' | 'settled' | 'certificate'> & { l1_chain_id: number; claimed_state_root: string };
+export type VerifiedBatch = Omit<BatchView, 'posted' | 'settled' | 'l1_block' | 'l1_transaction' | 'certificate'> & { l1_chain_id: number; claimed_state_root: string };
 
 const MESSAGE_BYTES = 205;
 const DATA = ['blobs', 'calldata', 'directory'] as const;
@@ -60,10 +63,10 @@ function decode(message: Uint8Array): VerifiedBatch {
   return batch;
 }
 
-/** That the group signed what an answer says of a batch. Whether L1 has it (`posted`, `settled`) is the node's own word. */
+/** That the group signed what an answer says of a batch. Whether L1 has it, and where, is the node's own word. */
 export function verifyBatch(view: unknown, key: GroupKey): VerifiedBatch {
   const signed = ['rollup', 'index', 'inbox', 'key_generation', 'first_height', 'last_height', 'slot', 'previous_head', 'head', 'order_root', 'data', 'data_commitment', 'forced_cursor'] as const;
-  const shown = object('batch', view, [...signed, 'posted', 'settled', 'certificate']);
+  const shown = object('batch', view, [...signed, 'posted', 'settled', 'l1_block?', 'l1_transaction?', 'certificate']);
   const file = object('certificate', shown['certificate'], ['format', 'message', 'signature']);
   require(file['format'] === 'baton-batch-1', 'decode', 'format is not baton-batch-1');
   const message = fromHex('message', file['message'], MESSAGE_BYTES);

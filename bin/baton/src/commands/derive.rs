@@ -2,10 +2,14 @@ use crate::output::{Outcome, Output, grouped};
 use baton_l1::{
     Client,
     da::{Backend, BlobSource, Blobs, BlockId, Calldata, Directory},
-    derive::{Config, DeriveError, Derived, Deriver},
+    derive::{Config, DeriveError, Derived, Deriver, Rescued},
 };
 use baton_settlement::Terms;
-use baton_types::{Genesis, api::DerivedView, hex};
+use baton_types::{
+    Genesis,
+    api::{DerivedView, RescuedView},
+    hex,
+};
 use eyre::{WrapErr as _, ensure, eyre};
 use std::{
     fs,
@@ -62,12 +66,17 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     let config = config(&genesis, &args, &client).await?;
     let mut deriver = Deriver::open(client, config).await?;
     let (started, mut transactions) = (Instant::now(), 0);
+    let mut told = Vec::new();
     loop {
         let more = deriver.advance(|derived| {
             transactions += derived.contents.transactions() as u64;
             tell(output, derived);
         });
-        match more.await {
+        let more = match more.await {
+            Ok(false) => rescue(&mut deriver, &mut told, output).await.map(|()| false),
+            more => more,
+        };
+        match more {
             Ok(true) => {}
             Ok(false) if args.follow => tokio::time::sleep(FOLLOW_INTERVAL).await,
             Ok(false) => break,
@@ -128,6 +137,47 @@ async fn source(url: &str) -> eyre::Result<BlobSource> {
     match url.strip_prefix("anvil:") {
         Some(url) => Ok(BlobSource { url: url.to_owned(), block_id: BlockId::Number }),
         None => BlobSource::beacon(url).await.map_err(|error| eyre!("--blobs {url}: {error}")),
+    }
+}
+
+/// Tells what went through the hatch, when that is news.
+async fn rescue(
+    deriver: &mut Deriver,
+    told: &mut Vec<RescuedView>,
+    output: Output,
+) -> Result<(), DeriveError> {
+    let rescued: Vec<_> = deriver.rescued().await?.iter().map(view_of).collect();
+    if rescued == *told {
+        return Ok(());
+    }
+    if rescued.is_empty() {
+        output.line("the cluster has ordered what went through the hatch".to_owned());
+    }
+    for view in &rescued {
+        output.object(view);
+        let executed = view.executed.map_or_else(String::new, |executed| {
+            let (number, hash) = (view.block.unwrap_or_default(), view.block_hash.as_deref().unwrap_or_default());
+            format!(", {executed} executed: block {number} {hash}")
+        });
+        let (first, last, l1_block) = (view.first_entry, view.last_entry, view.l1_block);
+        output.line(format!(
+            "hatch: entries {first} to {last} in block {l1_block} of L1, behind the cluster's last block{executed}"
+        ));
+    }
+    *told = rescued;
+    Ok(())
+}
+
+fn view_of(rescued: &Rescued) -> RescuedView {
+    let Rescued { entries, l1_number, executed, block } = rescued;
+    RescuedView {
+        first_entry: entries.first().map_or(0, |entry| entry.index),
+        last_entry: entries.last().map_or(0, |entry| entry.index),
+        l1_block: *l1_number,
+        executed: executed.map(|executed| executed as u64),
+        block: block.map(|head| head.number),
+        block_hash: block.map(|head| head.hash.to_string()),
+        state_root: block.map(|head| head.state_root.to_string()),
     }
 }
 

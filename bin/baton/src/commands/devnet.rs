@@ -78,7 +78,7 @@ fn rollup(text: &str) -> Result<(String, Data), String> {
     }
 }
 
-fn data_kind(text: &str) -> Result<DataKind, String> {
+pub fn data_kind(text: &str) -> Result<DataKind, String> {
     match text {
         "blobs" => Ok(DataKind::Blobs),
         "calldata" => Ok(DataKind::Calldata),

@@ -38,9 +38,9 @@ use crate::{
 use baton_types::{
     Block, Body, Context, Digest, Epoch, EpochInfo, Header, Height, Payload, PrivateKey, Round, Scheme,
     Segment, View,
-    block::{ElectionKind, ParentSeed},
+    block::{ElectionKind, ParentSeed, RESHARE_WANTED},
     forced::L1Part,
-    genesis::Timing,
+    genesis::{Reshare, Timing},
     lottery::{Lottery as State, LotteryPart},
     merkle::{self, EMPTY, Heads},
 };
@@ -263,6 +263,12 @@ impl Application {
         }
     }
 
+    /// What a block on `parent` says of reshares.
+    fn signal(&self, parent: &Header, epoch: Epoch) -> u32 {
+        let wants = self.logs.reshare == Reshare::OnChange && self.shared.wants_reshare(epoch);
+        parent.reshare_after(epoch.get()) | if wants { RESHARE_WANTED } else { 0 }
+    }
+
     fn build(
         &self,
         context: Context,
@@ -297,7 +303,7 @@ impl Application {
             members_root: EMPTY,
             bench_report: [0; 32],
             payload_root: EMPTY,
-            protocol_signal: 0,
+            protocol_signal: self.signal(before, context.round.epoch()),
         };
         let (segments, l1) = self.fill(parent, &mut header)?;
         let results = self.shared.claims(parent.inner(), context.round);
@@ -494,7 +500,8 @@ impl<E: Runtime> commonware_consensus::Application<E> for Application {
         let payload = match input.payload {
             Some(payload) => {
                 let info = self.info(context.round.epoch()).await?;
-                match self.logs.check(&info, &payload) {
+                let signal = self.signal(parent.inner().header(), context.round.epoch());
+                match self.logs.check(&info, signal, &payload) {
                     Ok(()) => Some(payload),
                     Err(refused) => {
                         debug!(%refused, "dealer log withheld");

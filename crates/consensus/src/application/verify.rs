@@ -13,8 +13,8 @@ use baton_execution::{
     evm::{Params, Signed, Skip, order::misplaced},
 };
 use baton_types::{
-    Block, Context, Header, RollupId, Round, Seed, Segment, TxId, View, forced, genesis::Ordering,
-    hex::HexArray, lottery::Unsound,
+    Block, Context, Header, RollupId, Round, Seed, Segment, TxId, View, block::RESHARE_WANTED, forced,
+    genesis::Ordering, hex::HexArray, lottery::Unsound,
 };
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::{CertifiableBlock as _, Heightable as _};
@@ -38,6 +38,8 @@ pub enum Refused {
     Election,
     #[error("header field {0} is not in use yet and must be zero")]
     Reserved(&'static str),
+    #[error("its signal {0:#x} of reshares does not follow its parent's {1:#x}")]
+    Reshare(u32, u32),
     #[error("its height {0} does not follow its parent's {1}")]
     Height(u64, u64),
     #[error("its timestamp {0} is before its parent's {1}")]
@@ -88,6 +90,7 @@ impl Refused {
             Self::Author => "author",
             Self::Election => "election",
             Self::Reserved(_) => "reserved",
+            Self::Reshare(..) => "reshare",
             Self::Height(..) => "height",
             Self::Time(..) => "time",
             Self::Seed => "seed",
@@ -128,7 +131,7 @@ impl Application {
         self.check_claims(block, parent)?;
         if let Some(payload) = &block.body().payload {
             let info = self.info(context.round.epoch()).await.ok_or(Refused::UnknownEpoch)?;
-            self.logs.check(&info, payload)?;
+            self.logs.check(&info, block.header().protocol_signal, payload)?;
         }
         Ok(())
     }
@@ -150,6 +153,10 @@ impl Application {
         }
         if let Some(field) = header.reserved_in_use(self.l1.is_some()) {
             return Err(Refused::Reserved(field));
+        }
+        let reshare = parent.reshare_after(header.epoch);
+        if ![reshare, reshare | RESHARE_WANTED].contains(&header.protocol_signal) {
+            return Err(Refused::Reshare(header.protocol_signal, parent.protocol_signal));
         }
         if header.height != parent.height + 1 {
             return Err(Refused::Height(header.height, parent.height));

@@ -1,4 +1,4 @@
-use baton_types::{EpochInfo, Payload, PublicKey, genesis::Reshare};
+use baton_types::{EpochInfo, Payload, PublicKey, block::RESHARE_DUE, genesis::Reshare};
 use commonware_cryptography::bls12381::{
     dkg::feldman_desmedt::{DealerLogSummary, Info, Reveal},
     primitives::{sharing::Mode, variant::MinSig},
@@ -29,10 +29,12 @@ pub enum LogRefused {
 }
 
 impl LogRules {
-    /// Whether `payload` may stand in a block of the epoch that `info` describes.
-    pub fn check(&self, info: &EpochInfo, payload: &Payload) -> Result<(), LogRefused> {
+    /// Whether `payload` may stand in a block of the epoch that `info` describes, with the header's
+    /// `protocol_signal`.
+    pub fn check(&self, info: &EpochInfo, signal: u32, payload: &Payload) -> Result<(), LogRefused> {
         let Payload::DealerLog(log) = payload else { return Ok(()) };
-        if self.reshare == Reshare::OnChange && &info.players == info.output.players() {
+        let due = &info.players != info.output.players() || signal & RESHARE_DUE != 0;
+        if self.reshare == Reshare::OnChange && !due {
             return Err(LogRefused::NotDue);
         }
         let ceremony = Info::<MinSig, PublicKey>::new::<N3f1>(

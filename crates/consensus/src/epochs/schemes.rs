@@ -1,5 +1,5 @@
 use super::secrets::Latest;
-use crate::{aliases::Runtime, votes::Guard};
+use crate::{aliases::Runtime, client::Silence, votes::Guard};
 use baton_types::{Epoch, PublicKey, Scheme};
 use commonware_cryptography::{
     bls12381::primitives::{group::Share, variant::MinSig},
@@ -83,12 +83,12 @@ impl<E: Runtime> Registrar for SchemeRegistrar<E> {
             }
             Some(_) => (silent, false),
             None => {
-                self.shared.silence(None);
                 if me.is_some() {
                     warn!(epoch = epoch.get(), "member without a share in this epoch: following, not voting");
                 } else {
                     info!(epoch = epoch.get(), "not a member in this epoch: following");
                 }
+                self.shared.silence(me.is_some().then_some(Silence::NoShare));
                 guard.abstain(epoch, &silent).await;
                 (silent, false)
             }

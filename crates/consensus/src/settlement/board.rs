@@ -2,7 +2,7 @@
 
 use super::line::{Kept, Line, place};
 use crate::{aliases::Marshal, shared::Shared};
-use baton_settlement::{BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, encode};
+use baton_settlement::{BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, Posting, RollupView, encode};
 use baton_types::{Block, Digest, Height, RollupId, SeedPoint, receipt::Rung, settlement::Batch};
 use bytes::Bytes;
 use commonware_consensus::marshal::Identifier;
@@ -26,16 +26,30 @@ pub struct BatchSight {
     pub posted: bool,
     /// Whether a final block of L1 has it.
     pub settled: bool,
+    /// Where, if it is not too long ago.
+    pub posting: Option<Posting>,
 }
 
 impl BatchSight {
-    fn new(kept: &Kept, inboxes: Option<(InboxState, InboxState)>) -> Self {
+    fn new(kept: &Kept, l1: Option<&RollupView>) -> Self {
         let Kept { batch, signature } = kept.clone();
         let has = |inbox: InboxState| batch.last_height < inbox.next_height;
-        let (posted, settled) =
-            inboxes.map_or((false, false), |(latest, finalized)| (has(latest), has(finalized)));
-        Self { batch, signature, posted, settled }
+        let posted = l1.is_some_and(|l1| has(l1.latest));
+        let posting = l1.filter(|_| posted).and_then(|l1| {
+            let found = l1.postings.binary_search_by_key(&batch.index, |posting| posting.index);
+            Some(l1.postings[found.ok()?])
+        });
+        let settled = l1.is_some_and(|l1| has(l1.finalized));
+        Self { batch, signature, posted, settled, posting }
     }
+}
+
+/// Forced entries of a rollup, as the newest block of L1 has them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueSight {
+    pub length: u64,
+    /// By the inbox.
+    pub taken: u64,
 }
 
 pub struct Board {
@@ -61,27 +75,31 @@ impl Board {
         let lines = self.lines.lock();
         let placed = lines.get(&rollup)?.placed();
         let wanted = placed.filter(|kept| kept.batch.index >= from_index).take(limit);
-        let inboxes = self.inboxes(rollup);
-        Some(wanted.map(|kept| BatchSight::new(kept, inboxes)).collect())
+        let l1 = self.l1(rollup);
+        Some(wanted.map(|kept| BatchSight::new(kept, l1.as_ref())).collect())
     }
 
     /// The last batch of a rollup.
     pub fn latest(&self, rollup: RollupId) -> Option<BatchSight> {
         let lines = self.lines.lock();
-        lines.get(&rollup)?.placed().next_back().map(|kept| BatchSight::new(kept, self.inboxes(rollup)))
+        lines.get(&rollup)?.placed().next_back().map(|kept| BatchSight::new(kept, self.l1(rollup).as_ref()))
     }
 
-    /// Of the newest and of the newest final block of L1.
-    fn inboxes(&self, rollup: RollupId) -> Option<(InboxState, InboxState)> {
-        let snapshot = self.view.snapshot();
-        let view = snapshot.rollups.get(&rollup)?;
-        Some((view.latest, view.finalized))
+    /// The forced queue of a rollup; none before L1 was reached.
+    pub fn queue(&self, rollup: RollupId) -> Option<QueueSight> {
+        let l1 = self.l1(rollup)?;
+        let taken = l1.latest.forced_cursor;
+        Some(QueueSight { length: l1.forced.last().map_or(taken, |last| last.index + 1), taken })
+    }
+
+    fn l1(&self, rollup: RollupId) -> Option<RollupView> {
+        self.view.snapshot().rollups.get(&rollup).cloned()
     }
 
     /// How far L1 has what a final block ordered. Read off the view each time, so that a reorg takes it back.
     pub fn rung(&self, rollup: RollupId, height: u64) -> Option<Rung> {
         let first = self.lines.lock().get(&rollup)?.terms.first_height;
-        let (latest, finalized) = self.inboxes(rollup)?;
+        let RollupView { latest, finalized, .. } = self.l1(rollup)?;
         if height < first || height >= latest.next_height.max(finalized.next_height) {
             return None;
         }

@@ -42,7 +42,7 @@ mod origin;
 mod wire;
 
 pub(crate) use actor::{Actor, Config};
-pub use board::{BatchSight, Board};
+pub use board::{BatchSight, Board, QueueSight};
 pub(crate) use origin::{Differs, L1, Plan, Sight};
 pub(crate) use wire::MESSAGE_BYTES_MAX;
 pub use wire::{Message, Position};

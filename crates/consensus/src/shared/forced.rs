@@ -26,7 +26,7 @@ impl Shared {
         let results = &parent.inner().body().results;
         let mut rooms = self.rooms(&digest, height, results);
         let mut state = self.state.lock();
-        let State { pool, recent, .. } = &mut *state;
+        let State { pool, recent, strain, .. } = &mut *state;
         let Some(ancestry) = recent.ancestry(&digest, height) else { return Selection::default() };
         let (mut first, mut taken, mut closed) = (Vec::new(), BTreeMap::new(), BTreeSet::new());
         for (rollup, Offer { cursor, entries }) in offers {
@@ -55,6 +55,7 @@ impl Shared {
         let forced: BTreeSet<TxId> = first.iter().flat_map(ids).collect();
         pool.set_rooms(&rooms);
         pool.set_closed(&closed);
+        pool.set_block_bytes(strain.bytes(self.rules.limits().block_bytes_max));
         let skip = |id: &TxId| forced.contains(id) || ancestry.contains(id);
         Selection { segments: pool.select_behind(height + 1, first, skip), taken }
     }

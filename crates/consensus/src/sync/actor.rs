@@ -3,6 +3,7 @@
 use super::wire::{Checks, EpochStart, Floor, Forged, Message, Offer};
 use crate::{
     aliases::{Marshal, Runtime},
+    client::Silence,
     shared::Shared,
     votes::{Heard, Testimony},
 };
@@ -25,7 +26,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 use tokio::sync::{mpsc, oneshot};
-use tracing::debug;
+use tracing::{debug, info};
 
 /// Requests of this node's own parts that wait.
 const REQUESTS_MAX: usize = 4;
@@ -33,6 +34,8 @@ const REQUESTS_MAX: usize = 4;
 const RETRY: Duration = Duration::from_millis(500);
 /// Time after which a member is asked again what it has seen of this node's votes.
 const VOTES_RETRY: Duration = Duration::from_millis(250);
+/// Time after which a member without a share of the key says so again.
+const NO_SHARE_RETRY: Duration = Duration::from_secs(5);
 /// Blocks without a certificate of their own that an offer walks over.
 const UNCERTIFIED_MAX: u64 = 64;
 
@@ -166,6 +169,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
         mut requests: mpsc::Receiver<Request>,
         mut receiver: impl Receiver<PublicKey = PublicKey>,
     ) {
+        let mut say = self.context.current() + NO_SHARE_RETRY;
         loop {
             let retry = match self.asking {
                 Asking::Nothing => Either::Left(future::pending()),
@@ -186,6 +190,10 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
                 },
                 _ = retry => self.ask(),
                 _ = collect => self.ask_votes(),
+                _ = self.context.sleep_until(say) => {
+                    say = self.context.current() + NO_SHARE_RETRY;
+                    self.say_no_share();
+                },
             }
         }
     }
@@ -260,6 +268,14 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
         }
     }
 
+    /// So that they make a reshare due.
+    fn say_no_share(&mut self) {
+        let live = self.config.shared.live();
+        if live.silence == Some(Silence::NoShare) {
+            self.send(Recipients::All, &Message::NoShare(live.epoch));
+        }
+    }
+
     fn send(&mut self, to: Recipients<PublicKey>, message: &Message) {
         self.network.send(to, message.encode(), false);
     }
@@ -283,6 +299,11 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>, B: Blocker<PublicKey = Public
                 if let Some(collecting) = &mut self.collecting {
                     collecting.testimonies.insert(peer, testimony);
                     self.collected();
+                }
+            }
+            Ok(Message::NoShare(epoch)) => {
+                if self.config.shared.lacks_share(peer.clone(), epoch) {
+                    info!(%peer, epoch = epoch.get(), "a member holds no share of the key");
                 }
             }
             Ok(Message::Offer(offer)) => self.offered(peer, offer),

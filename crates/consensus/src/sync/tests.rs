@@ -96,6 +96,7 @@ fn messages_survive_the_wire() {
         Message::AskEpoch(Epoch::new(u64::MAX)),
         Message::EpochStart(Box::new(world.epoch_start(2))),
         Message::AskVotes,
+        Message::NoShare(Epoch::new(u64::MAX)),
         Message::Votes(Testimony {
             epoch: Epoch::new(u64::MAX),
             votes: vec![vec![7; VOTE_BYTES_MAX].into(); VOTES_MAX],

@@ -26,6 +26,8 @@ pub enum Message {
     /// Which votes of mine have you seen?
     AskVotes,
     Votes(Testimony),
+    /// I hold no share of the key in this epoch.
+    NoShare(Epoch),
 }
 
 /// A member's answer: the lowest block it has, and a certified one that a newcomer can begin at.
@@ -176,6 +178,10 @@ impl Write for Message {
                 testimony.epoch.write(buf);
                 testimony.votes.write(buf);
             }
+            Self::NoShare(epoch) => {
+                6u8.write(buf);
+                epoch.write(buf);
+            }
         }
     }
 }
@@ -185,7 +191,7 @@ impl EncodeSize for Message {
         1 + match self {
             Self::Ask | Self::AskVotes => 0,
             Self::Offer(offer) => u64::SIZE + offer.floor.encode_size(),
-            Self::AskEpoch(epoch) => epoch.encode_size(),
+            Self::AskEpoch(epoch) | Self::NoShare(epoch) => epoch.encode_size(),
             Self::EpochStart(start) => start.certificate.encode_size() + start.block.encode_size(),
             Self::Votes(testimony) => testimony.epoch.encode_size() + testimony.votes.encode_size(),
         }
@@ -212,6 +218,7 @@ impl Read for Message {
                     &(RangeCfg::new(0..=VOTES_MAX), RangeCfg::new(0..=VOTE_BYTES_MAX)),
                 )?,
             }),
+            6 => Self::NoShare(Epoch::read(buf)?),
             other => return Err(Error::InvalidEnum(other)),
         })
     }

@@ -463,6 +463,11 @@ impl Chain {
         Ok(path)
     }
 
+    /// Forgets what is executed and not final.
+    pub fn forget_ahead(&mut self) {
+        self.branches.clear();
+    }
+
     /// Keeps the branches that begin at the final tip.
     fn forget_others(&mut self) {
         let mut by_height: Vec<_> = self.branches.values().cloned().collect();

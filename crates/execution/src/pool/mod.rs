@@ -131,6 +131,8 @@ pub struct RollupStats {
 /// Transactions that wait to be ordered.
 #[derive(Debug)]
 pub struct Pool {
+    /// Encoded segments of the next block, at most.
+    block_bytes: usize,
     limits: Limits,
     /// In ascending order of rollup id.
     lanes: Vec<Lane>,
@@ -223,6 +225,7 @@ impl Pool {
         let mut lanes: Vec<_> = rollups.iter().map(|rollup| Lane::new(rollup, &limits)).collect();
         lanes.sort_unstable_by_key(|lane| lane.rollup);
         Self {
+            block_bytes: limits.block_bytes_max,
             limits,
             lanes,
             slab: Slab::default(),
@@ -491,6 +494,12 @@ impl Pool {
         for lane in &mut self.lanes {
             lane.closed = rollups.contains(&lane.rollup);
         }
+    }
+
+    /// The next block is filled up to so many bytes, if that is less than the genesis allows. A unit that
+    /// is larger goes alone.
+    pub fn set_block_bytes(&mut self, bytes: usize) {
+        self.block_bytes = bytes.min(self.limits.block_bytes_max);
     }
 
     /// As [`Self::select`], behind transactions that have to come first; `skip` knows these.

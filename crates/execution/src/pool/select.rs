@@ -228,7 +228,9 @@ impl<'a, S: Fn(&TxId) -> bool> Filler<'a, S> {
             cost.fits &= gas <= filling.gas;
             cost.bytes += bytes;
         }
-        cost.fits &= self.used + cost.bytes <= self.pool.limits.block_bytes_max;
+        let alone = self.used == sizes::BLOCK_OVERHEAD;
+        let room = if alone { self.pool.limits.block_bytes_max } else { self.pool.block_bytes };
+        cost.fits &= self.used + cost.bytes <= room;
         cost
     }
 
@@ -342,5 +344,5 @@ impl<'a, S: Fn(&TxId) -> bool> Filler<'a, S> {
 
 /// Bytes of a block that only the rollup itself may fill.
 const fn reserved(pool: &Pool, percent: usize) -> usize {
-    pool.limits.block_bytes_max / 100 * percent
+    pool.block_bytes / 100 * percent
 }

@@ -6,8 +6,8 @@
 
 use super::{Config, DeriveError};
 use alloy_primitives::B256;
-use baton_execution::evm::{Chain, ChainLimits, ClusterBlock, Entry, Executed, Record, Signed};
-use baton_settlement::{Contents, Slice};
+use baton_execution::evm::{Chain, ChainLimits, ClusterBlock, Entry, Executed, Outcome, Record, Signed};
+use baton_settlement::{Contents, ForcedEntry, Slice};
 use baton_types::{Digest, ExecutionResult};
 use commonware_cryptography::{Hasher as _, Sha256};
 use std::{
@@ -18,7 +18,8 @@ use std::{
     sync::Arc,
 };
 
-const LIMITS: ChainLimits = ChainLimits { branches_max: 4, history_max: 1 };
+/// Nothing but what the hatch took is executed ahead of what is final.
+const LIMITS: ChainLimits = ChainLimits { branches_max: usize::MAX, history_max: 1 };
 /// Blocks whose hash is kept for what a later batch attests; far more than an executor may be behind.
 const HASHES_MAX: usize = 4_096;
 
@@ -38,6 +39,8 @@ pub struct Executor {
     awaited: Vec<ExecutionResult>,
     /// Time of the last slice.
     timestamp_ms: u64,
+    /// Digest and height of the last block that is not kept.
+    rescued: Option<(Digest, u64)>,
 }
 
 /// Records of all blocks, each behind its length.
@@ -105,7 +108,7 @@ impl Executor {
             what: error.to_string(),
         })?;
         let mut executor =
-            Self { chain, records, hashes: BTreeMap::new(), awaited: Vec::new(), timestamp_ms: 0 };
+            Self { chain, records, hashes: BTreeMap::new(), awaited: Vec::new(), timestamp_ms: 0, rescued: None };
         executor.remember();
         Ok(Some(executor))
     }
@@ -173,6 +176,52 @@ impl Executor {
         };
         self.timestamp_ms = slice.timestamp_ms;
         self.execute(&block)
+    }
+
+    /// Executes forced entries as the block after all before, without keeping it. Returns how many were not
+    /// skipped.
+    pub fn rescue(
+        &mut self,
+        forced: &[ForcedEntry],
+        l1_hash: B256,
+        l1_seconds: u64,
+    ) -> Result<(usize, Head), String> {
+        let parent = self.rescued.unwrap_or(self.chain.finalized());
+        let raw: Vec<_> = forced.iter().map(|entry| &entry.data[..]).collect();
+        let decoded = Signed::decode_all(&raw, self.chain.params()).into_iter();
+        // No group has signed for it, so the seed is what nobody could choose: L1's block.
+        let mut parent_seed = [0; 48];
+        parent_seed[..32].copy_from_slice(&l1_hash.0);
+        let block = ClusterBlock {
+            digest: stand_in(parent.1 + 1, &parent.0),
+            parent: parent.0,
+            height: parent.1 + 1,
+            timestamp_ms: self.timestamp_ms.max(l1_seconds.saturating_mul(1_000)),
+            parent_seed,
+            entries: decoded.map(|transaction| Entry { transaction, bundle: None }).collect(),
+        };
+        // Ends the slot.
+        let end = ClusterBlock {
+            digest: stand_in(block.height + 1, &block.digest),
+            parent: block.digest,
+            height: block.height + 1,
+            timestamp_ms: u64::MAX,
+            parent_seed: [0; 48],
+            entries: Vec::new(),
+        };
+        let executed = self.chain.execute(&block).map_err(|error| error.to_string())?;
+        let ended = self.chain.execute(&end).map_err(|error| error.to_string())?;
+        self.rescued = Some((end.digest, end.height));
+        let past = ended.head();
+        let head = Head { number: past.header.number, hash: past.hash, state_root: past.header.state_root };
+        let count =
+            executed.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Executed { .. })).count();
+        Ok((count, head))
+    }
+
+    pub fn forget_rescued(&mut self) {
+        self.rescued = None;
+        self.chain.forget_ahead();
     }
 
     fn execute(&mut self, block: &ClusterBlock) -> Result<(), String> {

@@ -129,6 +129,8 @@ pub struct Ordered {
     chain: Option<Chain>,
     head: Digest,
     height: u64,
+    /// Forced entries taken, from the next block on.
+    pub forced_cursor: u64,
     pub contents: Vec<Contents>,
 }
 
@@ -141,7 +143,7 @@ impl Ordered {
         let limits = ChainLimits { branches_max: 4, history_max: 1 };
         let chain = Chain::new(&rollup, block_digest(0), limits);
         let cutter = Cutter::new(rule, rollup.id(), 1, EMPTY, 0);
-        Self { rollup, cutter, chain, head: EMPTY, height: 0, contents: Vec::new() }
+        Self { rollup, cutter, chain, head: EMPTY, height: 0, forced_cursor: 0, contents: Vec::new() }
     }
 
     /// The next block of the cluster, with these transactions of the rollup.
@@ -185,7 +187,7 @@ impl Ordered {
             parent: block_digest(self.height - 1),
             parent_seed,
             origin: L1Origin::NONE,
-            forced_cursor: 0,
+            forced_cursor: self.forced_cursor,
             transactions: &transactions,
             head: self.head,
             result,
@@ -206,28 +208,40 @@ pub struct Source {
     terms: BTreeMap<RollupId, Terms>,
     contents: Mutex<BTreeMap<RollupId, Vec<Contents>>>,
     signed: Mutex<BTreeMap<(RollupId, u64), Arc<Certified>>>,
+    /// Times that the hatch was used, and forced entries that the inbox has taken.
+    escapes: Mutex<BTreeMap<RollupId, (u64, u64)>>,
 }
 
 impl Source {
     pub fn new(group: Group, terms: impl IntoIterator<Item = Terms>) -> Arc<Self> {
         let terms = terms.into_iter().map(|terms| (terms.rollup, terms)).collect();
-        Arc::new(Self { group, terms, contents: Mutex::default(), signed: Mutex::default() })
+        Arc::new(Self { group, terms, contents: Mutex::default(), signed: Mutex::default(), escapes: Mutex::default() })
     }
 
     pub fn add(&self, rollup: RollupId, contents: impl IntoIterator<Item = Contents>) {
         self.contents.lock().unwrap().entry(rollup).or_default().extend(contents);
     }
 
+    /// As members do once L1 shows it: batches go behind it.
+    pub fn escaped(&self, rollup: RollupId, to: u64) {
+        let mut escapes = self.escapes.lock().unwrap();
+        let (times, taken) = escapes.entry(rollup).or_default();
+        (*times, *taken) = (*times + 1, to);
+    }
+
     pub fn certify(&self, rollup: RollupId, place: Place) -> Option<Arc<Certified>> {
         let contents = self.contents.lock().unwrap();
-        let contents = contents.get(&rollup)?.get(usize::try_from(place.index).unwrap())?;
+        let (escapes, taken) = self.escapes.lock().unwrap().get(&rollup).copied().unwrap_or_default();
+        let index = usize::try_from(place.index.checked_sub(escapes)?).unwrap();
+        let contents = contents.get(&rollup)?.get(index)?;
         let mut signed = self.signed.lock().unwrap();
         let known = signed.get(&(rollup, place.index));
         if let Some(known) = known.filter(|known| known.batch.previous_head == place.previous_head) {
             return Some(known.clone());
         }
         let data = encode(contents);
-        let batch = self.terms[&rollup].batch(place, contents, &data);
+        let mut batch = self.terms[&rollup].batch(place, contents, &data);
+        batch.forced_cursor = batch.forced_cursor.max(taken);
         let signature = self.group.sign(domain::L1_BATCH, &batch.encode());
         let certified = Arc::new(Certified { batch, signature, data });
         signed.insert((rollup, place.index), certified.clone());

@@ -1,7 +1,7 @@
 //! From L1 and the data alone to what was ordered, and to the same blocks.
 
 use crate::{
-    cluster::{EVM, GENESIS, KINDS, OPAQUE, Ordered, evm_batches, opaque_batches},
+    cluster::{EVM, GENESIS, KINDS, OPAQUE, Ordered, evm_batches, opaque_batches, transfer},
     world::{World, until},
 };
 use baton_l1::{
@@ -92,6 +92,63 @@ async fn the_same_blocks_under_every_cadence_also_after_a_restart() {
             assert_eq!((attested.hash.0, attested.state_root.0), (head.hash.0, head.state_root.0));
         }
         assert!(ordered.block().0 >= head.number);
+    }
+}
+
+/// Until the cluster comes back and orders them itself.
+#[tokio::test]
+async fn what_the_hatch_took_is_executed_behind_the_last_block() {
+    for cadence in [Cadence::PerBlock, Cadence::Slotted { ms: 2_000 }] {
+        let world = World::new(DataKind::Directory).await;
+        let mut ordered = evm_batches(cadence, 2);
+        let directory = world.folder.path().join("derived");
+        let open = || Deriver::open(world.client.clone(), config(&world, &ordered, Some(directory.clone())));
+        let mut deriver = open().await.unwrap();
+        post(&world, EVM, &ordered.contents[..1]).await;
+        all(&mut deriver).await.unwrap();
+        assert!(deriver.rescued().await.unwrap().is_empty());
+        let before = deriver.head().unwrap();
+        for entry in [transfer(3, 0), b"not a transaction".to_vec(), transfer(3, 1)] {
+            world.force(EVM, &entry).await;
+        }
+        world.escape(EVM, 2).await;
+        world.escape(EVM, 3).await;
+        world.mine(FINAL).await;
+        assert!(all(&mut deriver).await.unwrap().is_empty());
+        assert_eq!(deriver.next_index(), 3);
+        let rescued = deriver.rescued().await.unwrap();
+        let shape: Vec<_> = rescued.iter().map(|at| (at.entries.len(), at.executed)).collect();
+        assert_eq!(shape, [(2, Some(1)), (1, Some(1))]);
+        let last = rescued[1].block.unwrap();
+        assert!(last.number > before.number && last.state_root != before.state_root);
+        assert_eq!(deriver.head(), Some(before), "it is not kept");
+        assert_eq!(deriver.rescued().await.unwrap(), rescued);
+        // Nor is it on disk.
+        let mut again = open().await.unwrap();
+        all(&mut again).await.unwrap();
+        assert_eq!(again.rescued().await.unwrap(), rescued);
+
+        // The cluster is back, with blocks from before; what the hatch took goes behind them.
+        post(&world, EVM, &ordered.contents[1..2]).await;
+        assert_eq!(all(&mut deriver).await.unwrap().len(), 1);
+        let head = deriver.head().unwrap();
+        assert!(head.number > before.number);
+        let later = deriver.rescued().await.unwrap();
+        assert!(later[1].block.unwrap().number > last.number);
+        // And it orders them.
+        ordered.forced_cursor = 3;
+        let mut time = 1_700_000_100_000;
+        ordered.push(time, &[transfer(3, 0), transfer(3, 1)]);
+        while ordered.contents.len() < 3 {
+            time += 500;
+            ordered.push(time, &[]);
+        }
+        post(&world, EVM, &ordered.contents[2..]).await;
+        assert_eq!(all(&mut deriver).await.unwrap().len(), 1);
+        assert!(deriver.rescued().await.unwrap().is_empty());
+        let mut whole = Deriver::open(world.client.clone(), config(&world, &ordered, None)).await.unwrap();
+        assert_eq!(all(&mut whole).await.unwrap().len(), 3);
+        assert_eq!(whole.head(), deriver.head());
     }
 }
 

@@ -87,6 +87,7 @@ async fn a_stuck_transaction_is_outbid_also_after_a_restart() {
     let state = status.borrow().rollups[&OPAQUE].state.clone();
     assert!(matches!(&state, State::Waiting(reason) if reason.contains("after 1 raises")), "{state:?}");
     drop(poster);
+    let offered = offered_fee(&world).await;
     // Another process, which knows nothing of what waits at its nonce.
     let mut again = world.poster(1, &[OPAQUE], PosterConfig { raises_max: 6, ..config });
     let posting = async {
@@ -95,12 +96,20 @@ async fn a_stuck_transaction_is_outbid_also_after_a_restart() {
         }
     };
     let mining = async {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        until("the waiting transaction is outbid", async || offered_fee(&world).await > offered).await;
         world.mine(1).await;
     };
     tokio::time::timeout(Duration::from_secs(30), futures::future::join(posting, mining)).await.unwrap();
     assert_eq!(world.next_index(OPAQUE).await, 1);
     assert_eq!(world.client.nonce(signer(1).address()).await.unwrap(), 1, "one transaction in the end");
+}
+
+/// The fee per gas of the one transaction that waits.
+async fn offered_fee(world: &World) -> U256 {
+    let pool = world.ask("txpool_content", json!([])).await;
+    let senders = pool["pending"].as_object().expect("the pool lists its senders");
+    let waiting = senders.values().next().expect("a transaction waits");
+    serde_json::from_value(waiting["0"]["maxFeePerGas"].clone()).unwrap()
 }
 
 #[tokio::test]

@@ -4,14 +4,8 @@ use crate::{
     cluster::{EVM, OPAQUE, opaque_batches},
     world::{L1_CHAIN, World, signer, start_anvil, until},
 };
-use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
-use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_network::TxSignerSync as _;
-use alloy_primitives::{Address, TxKind};
-use alloy_sol_types::SolCall as _;
 use baton_l1::{
     Client, Watcher,
-    contracts::ForcedQueue,
     watcher::{Depth, WatcherConfig},
 };
 use baton_settlement::{L1Origin, L1View as _, Standing};
@@ -29,27 +23,6 @@ use tokio::{
     net::TcpListener,
 };
 
-/// Returns when a block has it.
-async fn force(world: &World, rollup: RollupId, data: &[u8]) {
-    let call = ForcedQueue::forceCall { gas: 21_000, data: data.to_vec().into() };
-    let sender = signer(2);
-    let nonce = world.client.nonce(sender.address()).await.unwrap();
-    let mut transaction = TxEip1559 {
-        chain_id: L1_CHAIN,
-        nonce,
-        gas_limit: 300_000,
-        max_fee_per_gas: 20_000_000_000,
-        max_priority_fee_per_gas: 1,
-        to: TxKind::Call(Address::from(world.plan.rollups[&rollup].queue.0)),
-        input: call.abi_encode().into(),
-        ..TxEip1559::default()
-    };
-    let signature = sender.sign_transaction_sync(&mut transaction).unwrap();
-    let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
-    world.client.send(&raw).await.unwrap();
-    until("a block has it", async || world.client.nonce(sender.address()).await.unwrap() > nonce).await;
-}
-
 #[tokio::test]
 async fn origins_entries_and_batches_through_reorgs() {
     let world = World::new(DataKind::Calldata).await;
@@ -59,8 +32,8 @@ async fn origins_entries_and_batches_through_reorgs() {
     watcher.round().await;
     assert_eq!(status.borrow().trouble, None);
 
-    force(&world, EVM, b"first").await;
-    force(&world, EVM, b"second").await;
+    world.force(EVM, b"first").await;
+    world.force(EVM, b"second").await;
     let mut poster = world.poster(1, &[OPAQUE], World::config());
     while poster.round().await {}
     world.mine(3).await;
@@ -89,7 +62,7 @@ async fn origins_entries_and_batches_through_reorgs() {
     assert_eq!(snapshot.standing(&eligible), Standing::Other);
 
     // Again, and this time final.
-    force(&world, EVM, b"third").await;
+    world.force(EVM, b"third").await;
     while poster.round().await {}
     world.mine(12).await;
     watcher.round().await;
@@ -121,7 +94,7 @@ async fn a_gap_is_walked_and_a_large_one_skipped() {
     world.mine(60).await;
     watcher.round().await;
     assert_eq!(board.snapshot().blocks.len(), usize::try_from(status.borrow().latest + 1).unwrap());
-    force(&world, OPAQUE, b"in the gap").await;
+    world.force(OPAQUE, b"in the gap").await;
     world.mine(1_500).await;
     watcher.round().await;
     watcher.round().await;
@@ -247,7 +220,7 @@ async fn an_endpoint_that_lies_is_found_and_left() {
         watcher.round().await;
         let before = client.endpoint().to_owned();
         let known = board.snapshot().rollups[&OPAQUE].forced.len();
-        force(&world, OPAQUE, b"left out").await;
+        world.force(OPAQUE, b"left out").await;
         mode_now.store(mode, Ordering::Relaxed);
         watcher.round().await;
         assert!(status.borrow().trouble.is_some(), "the lie is seen");

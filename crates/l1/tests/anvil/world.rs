@@ -1,20 +1,27 @@
 //! An L1 with the contracts, and everything to watch and post to it.
 
 use crate::cluster::{EVM, GENESIS, Group, OPAQUE, RULE, Source};
-use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256};
+use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
+use alloy_eips::{BlockId, eip2718::Encodable2718 as _};
+use alloy_network::TxSignerSync as _;
+use alloy_primitives::{Address, B256, TxKind};
 use alloy_signer_local::PrivateKeySigner;
+use alloy_sol_types::SolCall as _;
 use baton_l1::{
     Client,
     anvil::{self, Anvil, Options},
-    contracts::BatchInbox,
+    contracts::{BatchInbox, ForcedQueue},
     da::{self, Backend, BlobSource, Blobs, Calldata, Directory},
     deploy::{self, Cluster, Plan, Settings, deploy},
     poster::{Poster, PosterConfig},
     watcher::{Depth, Watcher, WatcherConfig},
 };
 use baton_settlement::Terms;
-use baton_types::{RollupId, domain, merkle::EMPTY, settlement::DataKind};
+use baton_types::{
+    RollupId, domain,
+    merkle::EMPTY,
+    settlement::{DataKind, L1Address},
+};
 use serde_json::{Value, json};
 use std::{
     path::{Path, PathBuf},
@@ -129,6 +136,42 @@ impl World {
 
     pub async fn ask(&self, method: &'static str, params: Value) -> Value {
         self.client.ask(method, params).await.unwrap()
+    }
+
+    /// Puts a forced entry into the queue.
+    pub async fn force(&self, rollup: RollupId, data: &[u8]) {
+        let call = ForcedQueue::forceCall { gas: 21_000, data: data.to_vec().into() };
+        self.call(self.plan.rollups[&rollup].queue, call.abi_encode()).await;
+    }
+
+    /// After a silence of the cluster takes the entries before `to`.
+    pub async fn escape(&self, rollup: RollupId, to: u64) {
+        let silence = Settings::DEVNET.silence.max(Settings::DEVNET.window) + 1;
+        self.ask("evm_increaseTime", json!([silence])).await;
+        self.mine(1).await;
+        let call = BatchInbox::escapeCall { to };
+        self.call(self.plan.rollups[&rollup].inbox, call.abi_encode()).await;
+        self.source.escaped(rollup, to);
+    }
+
+    /// Returns when a block has it.
+    async fn call(&self, to: L1Address, input: Vec<u8>) {
+        let sender = signer(2);
+        let nonce = self.client.nonce(sender.address()).await.unwrap();
+        let mut transaction = TxEip1559 {
+            chain_id: L1_CHAIN,
+            nonce,
+            gas_limit: 300_000,
+            max_fee_per_gas: 20_000_000_000,
+            max_priority_fee_per_gas: 1,
+            to: TxKind::Call(Address::from(to.0)),
+            input: input.into(),
+            ..TxEip1559::default()
+        };
+        let signature = sender.sign_transaction_sync(&mut transaction).unwrap();
+        let raw = TxEnvelope::from(transaction.into_signed(signature)).encoded_2718();
+        self.client.send(&raw).await.unwrap();
+        until("a block has it", async || self.client.nonce(sender.address()).await.unwrap() > nonce).await;
     }
 
     pub async fn mine(&self, blocks: u64) {

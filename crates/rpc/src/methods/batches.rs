@@ -1,9 +1,9 @@
 //! Batches for L1.
 
 use crate::api::{Api, Caller};
-use baton_consensus::settlement::{BatchSight, Board};
+use baton_consensus::settlement::{BatchSight, Board, QueueSight};
 use baton_types::{
-    api::{BatchParams, BatchView, BatchesParams, BatchesResult},
+    api::{BatchParams, BatchView, BatchesParams, BatchesResult, ForcedQueueView},
     hex,
     receipt::{Reason, Refusal},
     settlement::BatchCertificate,
@@ -28,7 +28,9 @@ pub async fn batches(api: Api, _: Caller, params: BatchesParams) -> Result<Batch
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let found = board(&api)?.batches(rollup, params.from_index, limit).ok_or_else(not_settled)?;
     let next_index = found.last().map_or(params.from_index, |sight| sight.batch.index + 1);
-    Ok(BatchesResult { batches: found.iter().map(view).collect(), next_index })
+    let queue = board(&api)?.queue(rollup);
+    let forced = queue.map(|QueueSight { length, taken }| ForcedQueueView { length, taken });
+    Ok(BatchesResult { batches: found.iter().map(view).collect(), next_index, forced })
 }
 
 pub async fn batch(api: Api, _: Caller, params: BatchParams) -> Result<BatchView, Refusal> {
@@ -43,7 +45,7 @@ pub async fn batch(api: Api, _: Caller, params: BatchParams) -> Result<BatchView
 }
 
 fn view(sight: &BatchSight) -> BatchView {
-    let BatchSight { batch, signature, posted, settled } = sight;
+    let BatchSight { batch, signature, posted, settled, posting } = sight;
     let certificate = signature.map(|signature| BatchCertificate { batch: batch.clone(), signature });
     BatchView {
         rollup: batch.rollup.0,
@@ -61,6 +63,8 @@ fn view(sight: &BatchSight) -> BatchView {
         forced_cursor: batch.forced_cursor,
         posted: *posted,
         settled: *settled,
+        l1_block: posting.map(|posting| posting.l1_number),
+        l1_transaction: posting.map(|posting| hex::encode(&posting.transaction)),
         certificate: certificate.as_ref().map(Into::into),
     }
 }

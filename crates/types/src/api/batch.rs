@@ -48,6 +48,11 @@ pub struct BatchView {
     pub posted: bool,
     /// Whether a final block of L1 has it.
     pub settled: bool,
+    /// Where L1 has it, if that is not too long ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1_block: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1_transaction: Option<String>,
     /// What L1 checks; none until 2f+1 members have signed.
     pub certificate: Option<BatchFile>,
 }
@@ -57,4 +62,15 @@ pub struct BatchesResult {
     pub batches: Vec<BatchView>,
     /// Where to go on.
     pub next_index: u64,
+    /// The rollup's forced queue; none before this node has reached L1.
+    pub forced: Option<ForcedQueueView>,
+}
+
+/// As the newest block of L1 has it that this node knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ForcedQueueView {
+    /// Entries so far.
+    pub length: u64,
+    /// Of these the inbox has taken.
+    pub taken: u64,
 }

@@ -7,6 +7,7 @@ mod cluster;
 mod decoders;
 mod fixtures;
 mod genesis;
+mod headers;
 mod light_client;
 mod proofs;
 mod settlement;

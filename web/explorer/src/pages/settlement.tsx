@@ -3,7 +3,7 @@
 import { FIELDS } from '@baton/light-client';
 import type { ComponentChildren } from 'preact';
 import { type BlockView, type L1, call, constant, rollups, settlement } from '../api';
-import { type BatchView, batchesFrom, lastOnL1, nextOf, stateOf } from '../batches';
+import { type BatchView, type ForcedQueue, batchesFrom, lastOnL1, nextOf, queueOf, stateOf } from '../batches';
 import { bytes, duration, grouped } from '../format';
 import { useLive } from '../live';
 import { Card, Empty, Facts, Hex, Loading, Page, Rung, Show, Table, useLoad, useRollups } from '../parts/common';
@@ -82,13 +82,14 @@ interface Progress {
   rollup: number;
   posted: BatchView | undefined;
   settled: BatchView | undefined;
+  queue: ForcedQueue | null;
   /** The newest ones, oldest first. */
   batches: BatchView[];
 }
 
 async function progressOf(rollup: number): Promise<Progress> {
-  const [next, onL1] = await Promise.all([nextOf(rollup), lastOnL1(rollup)]);
-  return { rollup, ...onL1, batches: await batchesFrom(rollup, Math.max(0, next - ROWS), ROWS) };
+  const [next, onL1, queue] = await Promise.all([nextOf(rollup), lastOnL1(rollup), queueOf(rollup)]);
+  return { rollup, ...onL1, queue, batches: await batchesFrom(rollup, Math.max(0, next - ROWS), ROWS) };
 }
 
 function All({ l1, trust }: { l1: L1; trust: Trust }) {
@@ -143,8 +144,8 @@ function ByRollup({ l1, block, all }: { l1: L1; block: BlockView; all: Progress[
   const known = useRollups();
   return (
     <Card title="How far L1 has it">
-      <Table label="How far L1 has each rollup" head={['Rollup', 'Posted', 'Settled', 'Forced entries taken', 'Inbox', 'Forced queue']}>
-        {all.map(({ rollup, posted, settled, batches }) => {
+      <Table label="How far L1 has each rollup" head={['Rollup', 'Posted', 'Settled', 'Forced entries', 'Inbox', 'Forced queue']}>
+        {all.map(({ rollup, posted, settled, queue }) => {
           const name = known.get(rollup)?.name ?? String(rollup);
           const contracts = l1.rollups.find((one) => one.rollup === rollup)!;
           return (
@@ -158,7 +159,7 @@ function ByRollup({ l1, block, all }: { l1: L1; block: BlockView; all: Progress[
               <td>
                 <Reach batch={settled} rollup={rollup} block={block} />
               </td>
-              <td class="number">{grouped(batches.at(-1)?.forced_cursor ?? 0)}</td>
+              <td class="number">{queue ? `${grouped(queue.taken)} of ${grouped(queue.length)} taken` : 'L1 not reached'}</td>
               <td>
                 <Hex value={contracts.inbox} />
               </td>
@@ -197,7 +198,7 @@ function Batches({ batches }: { batches: BatchView[] }) {
     );
   }
   return (
-    <Table label="Batches" head={['Rollup', 'Batch', 'Blocks', 'State', 'Data', 'Commitment to the data', 'Head after']}>
+    <Table label="Batches" head={['Rollup', 'Batch', 'Blocks', 'State', 'L1 transaction', 'Data', 'Commitment to the data', 'Head after']}>
       {batches.map((batch) => {
         const name = known.get(batch.rollup)?.name ?? String(batch.rollup);
         return (
@@ -216,6 +217,7 @@ function Batches({ batches }: { batches: BatchView[] }) {
             <td>
               <Rung rung={stateOf(batch)} />
             </td>
+            <td>{batch.l1_transaction ? <Hex value={batch.l1_transaction} /> : '–'}</td>
             <td>{batch.data}</td>
             <td>
               <Hex value={batch.data_commitment} />
@@ -330,6 +332,9 @@ function BatchFacts({ batch }: { batch: BatchView }) {
         rows={[
           ['State', MEANING[state]],
           ['Blocks', <Blocks batch={batch} />],
+          ...(batch.l1_transaction && batch.l1_block !== undefined
+            ? ([['L1 transaction', <><Hex value={batch.l1_transaction} /> in block {grouped(batch.l1_block)}</>]] as [string, ComponentChildren][])
+            : []),
           ['Inbox', <Hex value={batch.inbox} />],
           ['Data', batch.data],
           ['Commitment to the data', <Hex value={batch.data_commitment} />],

@@ -25,6 +25,7 @@ mod overload;
 mod payload;
 mod recovery;
 mod report;
+mod settlement;
 mod watch;
 
 use crate::{
@@ -66,6 +67,7 @@ enum Scenario {
     Elections(elections::Args),
     Evm(evm::Args),
     Idle(idle::Args),
+    Settlement(settlement::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -135,7 +137,8 @@ Examples:
   baton bench dead --devnet 7 --dead 2
   baton bench elections --repeat 3
   baton bench evm
-  baton bench idle";
+  baton bench idle
+  baton bench settlement";
 
 /// The nodes under load, and what is known of them on this machine.
 struct Target {
@@ -193,6 +196,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             Some(Scenario::Elections(args)) => elections::run(args, output).await,
             Some(Scenario::Evm(args)) => evm::run(args, output).await,
             Some(Scenario::Idle(args)) => idle::run(args, output).await,
+            Some(Scenario::Settlement(args)) => settlement::run(args, output).await,
             None => bench(args.target, args.load, output).await,
         }
     };

@@ -12,7 +12,7 @@ use crate::{
 };
 use baton_types::{
     Body, ExecutionResult, Payload, PrivateKey, PublicKey, Rollup, RollupId, Scheme, Segment, Transaction,
-    block::{ElectionKind, ParentSeed},
+    block::{ElectionKind, ParentSeed, RESHARE_DUE},
     domain,
     genesis::{Ordering, evm::Evm},
     merkle::{self, EMPTY},
@@ -307,6 +307,23 @@ fn fields_of_later_parts_must_be_zero() {
             let (refused, words) = bench.judge(draft).await;
             assert_eq!(refused, "reserved", "{field}");
             assert!(words.contains(&format!("field {field} ")), "{field}: {words}");
+        }
+    });
+}
+
+#[test]
+fn a_wish_for_a_reshare_may_be_added_and_nothing_else() {
+    run(async |context| {
+        let bench = Bench::new(&context).await;
+        for (signal, expected) in [
+            (0, ""),
+            (RESHARE_WANTED, ""),
+            (RESHARE_DUE, "reshare"),
+            (RESHARE_WANTED | RESHARE_DUE, "reshare"),
+        ] {
+            let mut draft = bench.draft();
+            draft.header.protocol_signal = signal;
+            assert_eq!(bench.judge(draft).await.0, expected, "{signal:#x}");
         }
     });
 }

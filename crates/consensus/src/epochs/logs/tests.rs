@@ -1,5 +1,5 @@
 use super::*;
-use baton_types::{Directory, Epoch, PrivateKey, Sharing};
+use baton_types::{Directory, Epoch, PrivateKey, Sharing, block::RESHARE_WANTED};
 use commonware_cryptography::{
     Signer as _,
     bls12381::{
@@ -75,19 +75,25 @@ fn log(ceremony: &Ceremony, silent: usize) -> Payload {
 #[test]
 fn a_log_that_reveals_a_share_is_refused() {
     let ceremony = ceremony();
-    assert_eq!(EVERY.check(&ceremony.info, &log(&ceremony, 0)), Ok(()));
-    assert_eq!(EVERY.check(&ceremony.info, &log(&ceremony, 1)), Err(LogRefused::Reveals(1)));
-    assert_eq!(EVERY.check(&ceremony.info, &log(&ceremony, 2)), Err(LogRefused::TooManyReveals));
+    assert_eq!(EVERY.check(&ceremony.info, 0, &log(&ceremony, 0)), Ok(()));
+    assert_eq!(EVERY.check(&ceremony.info, 0, &log(&ceremony, 1)), Err(LogRefused::Reveals(1)));
+    assert_eq!(EVERY.check(&ceremony.info, 0, &log(&ceremony, 2)), Err(LogRefused::TooManyReveals));
 }
 
 #[test]
 fn a_log_stands_only_in_an_epoch_that_deals() {
     let ceremony = ceremony();
     let on_change = LogRules { reshare: Reshare::OnChange, ..EVERY };
-    assert_eq!(on_change.check(&ceremony.info, &log(&ceremony, 0)), Err(LogRefused::NotDue));
+    for signal in [0, RESHARE_WANTED] {
+        assert_eq!(on_change.check(&ceremony.info, signal, &log(&ceremony, 0)), Err(LogRefused::NotDue));
+    }
+    for signal in [RESHARE_DUE, RESHARE_DUE | RESHARE_WANTED] {
+        assert_eq!(on_change.check(&ceremony.info, signal, &log(&ceremony, 0)), Ok(()));
+        assert_eq!(on_change.check(&ceremony.info, signal, &log(&ceremony, 1)), Err(LogRefused::Reveals(1)));
+    }
     let mut joined = ceremony.info.clone();
     joined.players = Set::from_iter_dedup((0..5).map(|seed| PrivateKey::from_seed(seed).public_key()));
-    assert_ne!(on_change.check(&joined, &log(&ceremony, 0)), Err(LogRefused::NotDue));
+    assert_ne!(on_change.check(&joined, 0, &log(&ceremony, 0)), Err(LogRefused::NotDue));
 }
 
 #[test]
@@ -95,14 +101,14 @@ fn a_log_of_another_epoch_or_network_is_refused() {
     let ceremony = ceremony();
     let mut later = ceremony.info.clone();
     later.epoch = Epoch::new(4);
-    assert_eq!(EVERY.check(&later, &log(&ceremony, 0)), Err(LogRefused::Signature));
+    assert_eq!(EVERY.check(&later, 0, &log(&ceremony, 0)), Err(LogRefused::Signature));
     let elsewhere = LogRules { namespace: b"elsewhere", ..EVERY };
-    assert_eq!(elsewhere.check(&ceremony.info, &log(&ceremony, 0)), Err(LogRefused::Signature));
+    assert_eq!(elsewhere.check(&ceremony.info, 0, &log(&ceremony, 0)), Err(LogRefused::Signature));
 }
 
 #[test]
 fn what_is_not_a_log_is_not_judged_here() {
     let ceremony = ceremony();
     let info = Payload::EpochInfo(ceremony.info.clone());
-    assert_eq!(LogRules { reshare: Reshare::OnChange, ..EVERY }.check(&ceremony.info, &info), Ok(()));
+    assert_eq!(LogRules { reshare: Reshare::OnChange, ..EVERY }.check(&ceremony.info, 0, &info), Ok(()));
 }

@@ -73,7 +73,12 @@ fn snapshot(newest: u64, salt: u64) -> Snapshot {
     let inbox = InboxState { next_index: 0, head: EMPTY, next_height: 1, forced_cursor: 0 };
     let eligible = newest - DEPTH;
     let eligible = Some(L1Origin { number: eligible, hash: hash(eligible, salt) });
-    let rollup = RollupView { latest: inbox, finalized: inbox, forced: Arc::new(entries.collect()) };
+    let rollup = RollupView {
+        latest: inbox,
+        finalized: inbox,
+        forced: Arc::new(entries.collect()),
+        postings: Arc::default(),
+    };
     Snapshot {
         blocks: Arc::new((1..=newest).map(|number| (number, (hash(number, salt), number))).collect()),
         safe: 0,

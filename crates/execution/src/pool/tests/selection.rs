@@ -216,6 +216,22 @@ fn a_rollups_own_limit_holds_when_the_block_has_room() {
     assert!((3_850..=4_000).contains(&segments[0].encode_size()), "{}", segments[0].encode_size());
 }
 
+/// As its author wants it while blocks do not get through.
+#[test]
+fn a_smaller_block_is_filled_as_far_as_it_goes_and_a_large_transaction_goes_alone() {
+    let rules = rules(vec![rollup(1), rollup(2)], 100_000);
+    let mut pool = Pool::new(rules.rollups(), limits(100_000), 7);
+    let units = [(1, 900), (2, 100), (3, 100), (4, 100)];
+    let waiting = admit(&rules, &mut pool, units.map(|(number, size)| single(1, 9, numbered(number, size))));
+    let waiting = waiting.concat();
+    pool.set_block_bytes(300);
+    assert!(pool.has_work(1, NONE));
+    assert_eq!(ids(&pool.select(1, NONE)), waiting[..1], "it is the first, whatever its size");
+    assert_eq!(ids(&pool.select(2, |id| *id == waiting[0])), waiting[1..3]);
+    pool.set_block_bytes(usize::MAX);
+    assert_eq!(ids(&pool.select(1, NONE)), waiting);
+}
+
 /// The earlier one waits for the next block; the later one does not overtake it.
 #[test]
 fn a_small_transaction_does_not_overtake_a_large_one() {

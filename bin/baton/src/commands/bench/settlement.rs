@@ -1,0 +1,257 @@
+use super::{
+    load::{Load, Plan},
+    meter::{Meter, Quantiles},
+    report::{quantiles, row, whole},
+    with_devnet_of,
+};
+use crate::{
+    cluster::{
+        Cluster, l1,
+        layout::{NODES_MAX, Options},
+    },
+    output::{Outcome, Output, note},
+    process::{self, float},
+    rpc::Api,
+};
+use baton_l1::{Client, anvil};
+use baton_types::{
+    api::{
+        Ack, BatchesParams, BatchesResult, RollupRef, SubmitParams, SubmitResult, TransactionParams,
+        TransactionView,
+    },
+    hex::Hex,
+    receipt::Rung,
+    settlement::DataKind,
+};
+use eyre::{WrapErr as _, bail, eyre};
+use serde::Serialize;
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    task::JoinSet,
+    time::{Instant, sleep, sleep_until},
+};
+
+/// Measure how soon what is final is on L1, what that costs there, and what a silent L1 leaves behind.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Nodes of the devnet that is started for this.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
+    devnet: u16,
+    /// Program of the local L1 [default: from PATH or contracts/node_modules].
+    #[arg(long, value_name = "FILE")]
+    anvil: Option<PathBuf>,
+    /// How batches get to L1: blobs, calldata or directory.
+    #[arg(long, value_name = "KIND", default_value = "blobs", value_parser = crate::commands::devnet::data_kind)]
+    l1_data: DataKind,
+    /// Transactions of 200 bytes per second meanwhile.
+    #[arg(long, value_name = "TPS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How long to measure.
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::data::duration)]
+    seconds: Duration,
+    /// How long L1 then stands still.
+    #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = crate::data::duration)]
+    stall: Duration,
+}
+
+const EXAMPLES: &str = "\
+The local L1 makes a block every two seconds and calls the eighth before the newest one final.
+
+Examples:
+  baton bench settlement
+  baton bench settlement --devnet 16 --l1-data calldata
+  baton bench settlement --rate 2000 --stall 2m --json";
+
+const POLL: Duration = Duration::from_millis(100);
+/// Between transactions that are followed to L1.
+const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+const ROLLUP: &str = "demo";
+/// A rung that takes longer is not waited for.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+#[derive(Debug, Serialize)]
+struct Report {
+    nodes: u16,
+    data: DataKind,
+    rate: u32,
+    finalized_to_posted: Quantiles,
+    posted_to_settled: Quantiles,
+    batches: u64,
+    transactions: u64,
+    gas_per_batch: f64,
+    gas_per_transaction: f64,
+    blob_gas_per_transaction: f64,
+    stall_seconds: f64,
+    /// From when L1 went on until everything that was final by then was on it.
+    backlog_ms: f64,
+}
+
+pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
+    let program = anvil::find(args.anvil.as_deref(), Path::new("."))?;
+    let options = Options {
+        nodes: Some(args.devnet),
+        l1: Some(l1::Wanted { data: args.l1_data }),
+        ..Options::default()
+    };
+    let report = with_devnet_of(options, async |cluster| {
+        let chain = l1::start(cluster.layout(), &program).await?;
+        let pid = chain.pid().ok_or_else(|| eyre!("the local L1 has ended"))?;
+        let report = measure(&args, cluster, &chain.url, pid).await;
+        // It may stand still.
+        process::pause(pid, false);
+        chain.stop().await;
+        report
+    });
+    let Some(report) = report.await? else { return Ok(Outcome::Failed) };
+    output.object(&report);
+    print(&report, output);
+    Ok(Outcome::Done)
+}
+
+async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre::Result<Report> {
+    let layout = cluster.layout();
+    let urls: Vec<_> = (0..layout.nodes()).map(|index| layout.rpc_url(index)).collect();
+    let api = Api::new(&urls[0])?;
+    note(format!("{} nodes, {} tx/s for {:?}", args.devnet, args.rate, args.seconds));
+    let (end, meter) = (Instant::now() + args.seconds, Rc::new(RefCell::new(Meter::new())));
+    let mut workers = load(args.rate, args.seconds, &meter, &urls)?;
+    let mut samples = JoinSet::new();
+    while Instant::now() < end {
+        samples.spawn_local(follow(api.clone(), true));
+        sleep(SAMPLE_EVERY).await;
+    }
+    workers.abort_all();
+    let (mut to_posted, mut to_settled) = (Vec::new(), Vec::new());
+    while let Some(climbed) = samples.join_next().await {
+        let Climbed { finalized, posted, settled } = climbed.wrap_err("following a transaction")??;
+        to_posted.push(micros(posted - finalized));
+        to_settled.push(micros(settled - posted));
+    }
+    let transactions = meter.borrow().accepted();
+    let (batches, gas, blob_gas) = spent(&api, l1).await?;
+
+    note(format!("L1 stands still for {:?}", args.stall));
+    process::pause(l1_pid, true);
+    let mut workers = load(args.rate, args.stall, &Rc::new(RefCell::new(Meter::new())), &urls)?;
+    sleep_until(Instant::now() + args.stall).await;
+    workers.abort_all();
+    process::pause(l1_pid, false);
+    let resumed = Instant::now();
+    let last = follow(api.clone(), false).await?;
+    Ok(Report {
+        nodes: args.devnet,
+        data: args.l1_data,
+        rate: args.rate,
+        finalized_to_posted: Quantiles::of(to_posted),
+        posted_to_settled: Quantiles::of(to_settled),
+        batches,
+        transactions,
+        gas_per_batch: float(gas) / float(batches),
+        gas_per_transaction: float(gas) / float(transactions),
+        blob_gas_per_transaction: float(blob_gas) / float(transactions),
+        stall_seconds: args.stall.as_secs_f64(),
+        backlog_ms: (last.posted - resumed).as_secs_f64() * 1e3,
+    })
+}
+
+fn micros(time: Duration) -> u32 {
+    u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
+}
+
+fn load(rate: u32, lasts: Duration, meter: &Rc<RefCell<Meter>>, urls: &[String]) -> eyre::Result<JoinSet<()>> {
+    let plan = Plan { rollup: ROLLUP.to_owned(), ..Plan::steady(rate, lasts) };
+    Load::new(plan, meter.clone(), Rc::new(Notify::new())).start(urls, 0..urls.len())
+}
+
+/// When a transaction was seen on each rung.
+struct Climbed {
+    finalized: Instant,
+    posted: Instant,
+    settled: Instant,
+}
+
+/// Submits a transaction and waits until L1 has it; for good, if that is wanted.
+async fn follow(api: Api, to_the_end: bool) -> eyre::Result<Climbed> {
+    let params = SubmitParams {
+        rollup: RollupRef::Name(ROLLUP.to_owned()),
+        data: Hex(rand::random::<[u8; 32]>().to_vec()),
+        valid_until: None,
+        fee_hint: None,
+        ack: Ack::default(),
+    };
+    let SubmitResult { id, .. } = api.call("baton_submit", Some(params)).await?;
+    let started = Instant::now();
+    let params = TransactionParams { id };
+    let (mut finalized, mut posted) = (None, None);
+    loop {
+        let view: TransactionView = api.call("baton_transaction", Some(&params)).await?;
+        let now = Instant::now();
+        if view.rung.is_failure() || now > started + PATIENCE {
+            bail!("transaction {} came no further than {} in {:?}", params.id, view.rung, now - started);
+        }
+        if view.rung >= Rung::Finalized {
+            finalized.get_or_insert(now);
+        }
+        if view.rung >= Rung::Posted {
+            posted.get_or_insert(now);
+        }
+        if let (Some(finalized), Some(posted)) = (finalized, posted)
+            && (view.rung >= Rung::Settled || !to_the_end)
+        {
+            return Ok(Climbed { finalized, posted, settled: now });
+        }
+        sleep(POLL).await;
+    }
+}
+
+/// Batches on L1 so far, and what they cost there: gas and blob gas.
+async fn spent(api: &Api, l1: &str) -> eyre::Result<(u64, u64, u64)> {
+    let client = Client::new(&[l1.to_owned()], l1::CHAIN_ID).map_err(|error| eyre!(error))?;
+    let (mut from_index, mut batches, mut gas, mut blob_gas) = (0, 0, 0, 0);
+    loop {
+        let params = BatchesParams { rollup: RollupRef::Name(ROLLUP.to_owned()), from_index, limit: None };
+        let found: BatchesResult = api.call("baton_batches", Some(params)).await?;
+        if found.batches.is_empty() {
+            return Ok((batches, gas, blob_gas));
+        }
+        from_index = found.next_index;
+        for transaction in found.batches.into_iter().filter_map(|batch| batch.l1_transaction) {
+            let hash = transaction.parse().wrap_err("baton_batches names no transaction hash")?;
+            let receipt = client.receipt(hash).await?;
+            let receipt = receipt.ok_or_else(|| eyre!("L1 does not know transaction {transaction}"))?;
+            batches += 1;
+            gas += receipt.gas_used;
+            blob_gas += receipt.blob_gas_used.unwrap_or(0);
+        }
+    }
+}
+
+fn print(report: &Report, output: Output) {
+    output.line(format!("{} nodes, {:?}, {} tx/s", report.nodes, report.data, report.rate));
+    output.line(quantiles("finalized → posted", &report.finalized_to_posted));
+    output.line(quantiles("posted → settled", &report.posted_to_settled));
+    output.line(row(
+        "on L1",
+        format!(
+            "{} batches of {:.0} transactions, {} gas each",
+            report.batches,
+            float(report.transactions) / float(report.batches),
+            whole(report.gas_per_batch)
+        ),
+    ));
+    output.line(row(
+        "per transaction",
+        format!("{:.0} gas, {:.0} blob gas", report.gas_per_transaction, report.blob_gas_per_transaction),
+    ));
+    output.line(row(
+        "after the stall",
+        format!("all on L1 {:.1} s after its {:.0} s", report.backlog_ms / 1e3, report.stall_seconds),
+    ));
+}
