@@ -203,7 +203,7 @@ impl Deriver {
             let (mut executed, mut block) = (None, None);
             if let Some(executor) = &mut self.executor {
                 let l1 = self.client.header(BlockNumberOrTag::Number(escaped.l1_number)).await?;
-                let done = executor.rescue(&entries, escaped.l1_hash, l1.timestamp);
+                let done = executor.rescue(&entries, escaped, l1.timestamp);
                 let (count, head) = done.map_err(|what| DeriveError::Rescue { what })?;
                 (executed, block) = (Some(count), Some(head));
             }

@@ -40,6 +40,8 @@ pub struct Escaped {
     pub from: u64,
     /// Behind the last one.
     pub to: u64,
+    /// Of the inbox after it.
+    pub head: Digest,
     pub l1_number: u64,
     pub l1_hash: B256,
 }
@@ -270,7 +272,7 @@ impl RollupEvents {
         }
         let state = InboxState { next_index: before.next_index + 1, head, forced_cursor: event.to, ..before };
         self.states.push((l1_number, state));
-        self.escapes.push(Escaped { from: event.from, to: event.to, l1_number, l1_hash });
+        self.escapes.push(Escaped { from: event.from, to: event.to, head, l1_number, l1_hash });
         Ok(())
     }
 }

@@ -185,13 +185,13 @@ fn a_slow_disk(election: Election) {
 /// Every block that waits is larger than its author can send before the view ends. Blocks of a fixed size would
 /// fail for ever.
 fn thin_uplinks(election: Election) {
-    let narrow = |index| (0, Action::Uplink(index, Some(400_000)));
+    let narrow = |index| (0, Action::Uplink(index, Some(1_500_000)));
     ran(
         election,
         Scenario {
             name: "thin_uplinks",
             seed: 118,
-            rate: Rate { every_ms: 25, batch: 50, payload_bytes: 1_024, ..Rate::default() },
+            rate: Rate { every_ms: 25, batch: 100, payload_bytes: 1_024, ..Rate::default() },
             events: (0..4).map(narrow).collect(),
             run_ms: 1_000,
             drain_ms: 60_000,

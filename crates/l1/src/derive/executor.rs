@@ -5,6 +5,7 @@
 //! blocks by digest; where those are not known it is given others.
 
 use super::{Config, DeriveError};
+use crate::events::Escaped;
 use alloy_primitives::B256;
 use baton_execution::evm::{Chain, ChainLimits, ClusterBlock, Entry, Executed, Outcome, Record, Signed};
 use baton_settlement::{Contents, ForcedEntry, Slice};
@@ -152,16 +153,7 @@ impl Executor {
     fn slice(&mut self, slice: &Slice) -> Result<(), String> {
         let (tip, _) = self.chain.finalized();
         if tip != slice.parent {
-            // The block before, as far as it matters: its digest.
-            let before = ClusterBlock {
-                digest: slice.parent,
-                parent: tip,
-                height: slice.height.saturating_sub(1),
-                timestamp_ms: self.timestamp_ms,
-                parent_seed: [0; 48],
-                entries: Vec::new(),
-            };
-            self.execute(&before)?;
+            self.execute(&self.before(slice.parent, tip, slice.height.saturating_sub(1)))?;
         }
         let raw: Vec<_> = slice.transactions.iter().map(|transaction| &transaction.payload[..]).collect();
         let decoded = Signed::decode_all(&raw, self.chain.params());
@@ -178,24 +170,31 @@ impl Executor {
         self.execute(&block)
     }
 
+    /// A block before another, as far as it matters: its digest.
+    fn before(&self, digest: Digest, parent: Digest, height: u64) -> ClusterBlock {
+        let timestamp_ms = self.timestamp_ms;
+        ClusterBlock { digest, parent, height, timestamp_ms, parent_seed: [0; 48], entries: Vec::new() }
+    }
+
     /// Executes forced entries as the block after all before, without keeping it. Returns how many were not
     /// skipped.
     pub fn rescue(
         &mut self,
         forced: &[ForcedEntry],
-        l1_hash: B256,
+        escaped: &Escaped,
         l1_seconds: u64,
     ) -> Result<(usize, Head), String> {
-        let parent = self.rescued.unwrap_or(self.chain.finalized());
+        let (tip, height) = self.rescued.unwrap_or(self.chain.finalized());
+        self.chain.execute(&self.before(escaped.head, tip, height)).map_err(|error| error.to_string())?;
         let raw: Vec<_> = forced.iter().map(|entry| &entry.data[..]).collect();
         let decoded = Signed::decode_all(&raw, self.chain.params()).into_iter();
         // No group has signed for it, so the seed is what nobody could choose: L1's block.
         let mut parent_seed = [0; 48];
-        parent_seed[..32].copy_from_slice(&l1_hash.0);
+        parent_seed[..32].copy_from_slice(&escaped.l1_hash.0);
         let block = ClusterBlock {
-            digest: stand_in(parent.1 + 1, &parent.0),
-            parent: parent.0,
-            height: parent.1 + 1,
+            digest: stand_in(height + 1, &escaped.head),
+            parent: escaped.head,
+            height: height + 1,
             timestamp_ms: self.timestamp_ms.max(l1_seconds.saturating_mul(1_000)),
             parent_seed,
             entries: decoded.map(|transaction| Entry { transaction, bundle: None }).collect(),

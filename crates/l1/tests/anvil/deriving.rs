@@ -135,19 +135,19 @@ async fn what_the_hatch_took_is_executed_behind_the_last_block() {
         assert!(head.number > before.number);
         let later = deriver.rescued().await.unwrap();
         assert!(later[1].block.unwrap().number > last.number);
-        // And it orders them.
+        // And it orders them; the block before ends the third batch.
         ordered.forced_cursor = 3;
         let mut time = 1_700_000_100_000;
         ordered.push(time, &[transfer(3, 0), transfer(3, 1)]);
-        while ordered.contents.len() < 3 {
+        while ordered.contents.len() < 4 {
             time += 500;
             ordered.push(time, &[]);
         }
         post(&world, EVM, &ordered.contents[2..]).await;
-        assert_eq!(all(&mut deriver).await.unwrap().len(), 1);
+        assert_eq!(all(&mut deriver).await.unwrap().len(), 2);
         assert!(deriver.rescued().await.unwrap().is_empty());
         let mut whole = Deriver::open(world.client.clone(), config(&world, &ordered, None)).await.unwrap();
-        assert_eq!(all(&mut whole).await.unwrap().len(), 3);
+        assert_eq!(all(&mut whole).await.unwrap().len(), 4);
         assert_eq!(whole.head(), deriver.head());
     }
 }

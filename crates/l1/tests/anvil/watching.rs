@@ -2,14 +2,15 @@
 
 use crate::{
     cluster::{EVM, OPAQUE, opaque_batches},
-    world::{L1_CHAIN, World, signer, start_anvil, until},
+    world::{L1_CHAIN, World, start_anvil, until},
 };
+use alloy_primitives::Address;
 use baton_l1::{
     Client, Watcher,
     watcher::{Depth, WatcherConfig},
 };
 use baton_settlement::{L1Origin, L1View as _, Standing};
-use baton_types::{Digest, RollupId, settlement::DataKind};
+use baton_types::{Digest, settlement::DataKind};
 use serde_json::{Value, json};
 use std::{
     sync::{
