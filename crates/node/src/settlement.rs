@@ -88,11 +88,7 @@ impl L1 {
         let Some(path) = &self.config.key_file else { return Ok(()) };
         let signer = key::load(path, self.config.password_file.as_deref()).wrap_err("l1.key_file")?;
         let backend: Arc<dyn Backend> = match self.data {
-            DataKind::Blobs => {
-                // In the background: the first batch would wait for it.
-                self.tasks.push(tokio::spawn(Blobs::warm_up()));
-                Arc::new(Blobs::new(self.client.clone(), Vec::new()))
-            }
+            DataKind::Blobs => Arc::new(Blobs::new(self.client.clone(), Vec::new())),
             DataKind::Calldata => Arc::new(Calldata::new(self.client.clone())),
             DataKind::Directory => {
                 Arc::new(Directory::open(&self.config.directory).wrap_err("l1.directory")?)
@@ -110,11 +106,8 @@ impl L1 {
     /// Where L1 and the inboxes stand, as labels and value of each gauge.
     pub fn gauges(&self) -> Gauges {
         let watching = self.watching.borrow();
-        let tagged = [
-            ("latest", watching.latest),
-            ("safe", watching.safe),
-            ("finalized", watching.finalized),
-        ];
+        let tagged =
+            [("latest", watching.latest), ("safe", watching.safe), ("finalized", watching.finalized)];
         let mut gauges = Gauges {
             blocks: tagged.map(|(tag, number)| (format!("{{tag=\"{tag}\"}}"), number)).into(),
             reorgs: watching.reorgs,

@@ -64,9 +64,9 @@ impl Terms {
         ContentsLimits { bytes_max, transaction_bytes_max: rollup.transaction_bytes_max }
     }
 
-    /// What the group signs for `contents`, whose encoding is `data`. After an escape the inbox has taken more forced
+    /// What the group signs for `contents`, of whose encoding L1 has `data_commitment`. After an escape the inbox has taken more forced
     /// entries than the cluster's blocks: then the higher cursor takes the place of this one.
-    pub fn batch(&self, place: Place, contents: &Contents, data: &[u8]) -> Batch {
+    pub fn batch(&self, place: Place, contents: &Contents, data_commitment: Digest) -> Batch {
         Batch {
             l1_chain_id: self.l1_chain_id,
             inbox: self.inbox,
@@ -79,7 +79,7 @@ impl Terms {
             slot: contents.last_timestamp_ms / 1_000 / self.slot_seconds.max(1),
             order_root: contents.order_root(),
             data_kind: self.data_kind,
-            data_commitment: data_commitment(self.data_kind, data),
+            data_commitment,
             forced_cursor: contents.forced_cursor(),
             claimed_state_root: contents.result.map_or(EMPTY, |result| Digest::from(result.state_root.0)),
         }

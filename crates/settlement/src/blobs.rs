@@ -5,7 +5,9 @@
 //! `u32 length ‖ data ‖ zeros`.
 
 use baton_types::Digest;
+use c_kzg::KzgSettings;
 use commonware_cryptography::{Hasher as _, Sha256};
+use std::sync::LazyLock;
 use thiserror::Error;
 
 /// Bytes of one blob.
@@ -81,6 +83,10 @@ pub fn unpack<B: AsRef<[u8]>>(blobs: &[B]) -> Result<Vec<u8>, BlobError> {
     Ok(data.to_vec())
 }
 
+/// Loaded at the first use, which takes a second. Without the tables that make proofs of cells faster: they take several
+/// more, and a batch has time.
+pub static SETTINGS: LazyLock<&KzgSettings> = LazyLock::new(|| c_kzg::ethereum_kzg_settings(0));
+
 /// What L1 names packed blobs by.
 pub fn versioned_hashes(blobs: &[Blob]) -> Vec<Digest> {
     let hashes = hashes_of_any(blobs).into_iter();
@@ -89,11 +95,9 @@ pub fn versioned_hashes(blobs: &[Blob]) -> Vec<Digest> {
 
 /// What L1 would name these blobs by, whoever made them; none for what is no blob.
 pub fn hashes_of_any<B: AsRef<[u8]>>(blobs: &[B]) -> Vec<Option<Digest>> {
-    // Without tables for proofs of cells: those are needed by who posts, not by who signs.
-    let settings = c_kzg::ethereum_kzg_settings(0);
     let hash = |blob: &B| {
         let blob = c_kzg::Blob::from_bytes(blob.as_ref()).ok()?;
-        let commitment = settings.blob_to_kzg_commitment(&blob).ok()?;
+        let commitment = SETTINGS.blob_to_kzg_commitment(&blob).ok()?;
         let mut hash = Sha256::hash(&[&commitment.to_bytes()[..]]);
         hash.0[0] = VERSION;
         Some(hash)

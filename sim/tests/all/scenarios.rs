@@ -179,7 +179,11 @@ async fn ceremonies(cluster: &mut Cluster) -> Ceremonies {
         match block.inner().body().payload.clone() {
             None => {}
             Some(payload @ Payload::DealerLog(_)) => {
-                assert_eq!(rules.check(&info, block.inner().header().protocol_signal, &payload), Ok(()), "a bad dealer log at height {height}");
+                assert_eq!(
+                    rules.check(&info, block.inner().header().protocol_signal, &payload),
+                    Ok(()),
+                    "a bad dealer log at height {height}"
+                );
                 found.logs += 1;
             }
             Some(Payload::EpochInfo(next)) => {

@@ -156,7 +156,8 @@ async fn rescue(
     for view in &rescued {
         output.object(view);
         let executed = view.executed.map_or_else(String::new, |executed| {
-            let (number, hash) = (view.block.unwrap_or_default(), view.block_hash.as_deref().unwrap_or_default());
+            let (number, hash) =
+                (view.block.unwrap_or_default(), view.block_hash.as_deref().unwrap_or_default());
             format!(", {executed} executed: block {number} {hash}")
         });
         let (first, last, l1_block) = (view.first_entry, view.last_entry, view.l1_block);

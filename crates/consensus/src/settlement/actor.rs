@@ -289,22 +289,24 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     }
 
     fn encode(&mut self, rollup: RollupId) {
-        let Some(lane) = self.lanes.get_mut(&rollup) else { return };
+        let kind = self.board.lines.lock().get(&rollup).map(|line| line.terms.data_kind);
+        let (Some(lane), Some(kind)) = (self.lanes.get_mut(&rollup), kind) else { return };
         if lane.encoding || lane.stopped {
             return;
         }
         if let Some(contents) = lane.cut.pop_front() {
             lane.encoding = true;
-            encode::start(&self.context, lane.life, contents, self.done.clone());
+            encode::start(&self.context, lane.life, kind, contents, self.done.clone());
         }
     }
 
-    async fn made(&mut self, Encoded { rollup, life, contents, data }: Encoded) {
+    async fn made(&mut self, encoded: Encoded) {
+        let Encoded { rollup, life, contents, data, data_commitment } = encoded;
         let Some(lane) = self.lanes.get_mut(&rollup) else { return };
         lane.encoding = false;
         if lane.life == life {
             let made = self.board.lines.lock().get(&rollup).map(|line| {
-                let batch = line.batch(&contents, &data);
+                let batch = line.batch(&contents, data_commitment);
                 line.knows(&batch).map(|known| (batch, known))
             });
             match made {

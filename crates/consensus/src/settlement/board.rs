@@ -2,7 +2,9 @@
 
 use super::line::{Kept, Line, place};
 use crate::{aliases::Marshal, shared::Shared};
-use baton_settlement::{BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, Posting, RollupView, encode};
+use baton_settlement::{
+    BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, Posting, RollupView, encode,
+};
 use baton_types::{Block, Digest, Height, RollupId, SeedPoint, receipt::Rung, settlement::Batch};
 use bytes::Bytes;
 use commonware_consensus::marshal::Identifier;

@@ -2,7 +2,7 @@
 
 use super::wire::Position;
 use baton_settlement::{Contents, Cutter, InboxState, Place, Terms};
-use baton_types::{SeedPoint, settlement::Batch};
+use baton_types::{Digest, SeedPoint, settlement::Batch};
 use std::collections::BTreeMap;
 
 /// Batches that are remembered, and served.
@@ -99,14 +99,14 @@ impl Line {
     }
 
     /// A cutter that goes on where the line ends, given head and forced cursor there.
-    pub fn cutter(&self, head: baton_types::Digest, forced_cursor: u64) -> Cutter {
+    pub fn cutter(&self, head: Digest, forced_cursor: u64) -> Cutter {
         let Terms { rule, rollup, .. } = self.terms;
         Cutter::new(rule, rollup, self.next_height(), head, forced_cursor)
     }
 
     /// What the group signs for the next batch.
-    pub fn batch(&self, contents: &Contents, data: &[u8]) -> Batch {
-        let mut batch = self.terms.batch(self.next_place(), contents, data);
+    pub fn batch(&self, contents: &Contents, data_commitment: Digest) -> Batch {
+        let mut batch = self.terms.batch(self.next_place(), contents, data_commitment);
         // What the hatch took counts as taken, though the blocks are behind.
         let anchored = self.anchor.as_ref().map_or(0, |anchor| anchor.forced_cursor);
         let behind = self.end.as_ref().map_or(0, |end| end.forced_cursor);

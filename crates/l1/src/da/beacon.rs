@@ -90,11 +90,6 @@ impl Blobs {
         Self { sources, http, client }
     }
 
-    /// Loads the tables for proofs, which takes some seconds. Otherwise the first batch pays for it.
-    pub async fn warm_up() {
-        let _ = sidecar(&[]).await;
-    }
-
     /// The blobs of a block that a source has, of those asked for.
     async fn ask(&self, source: &BlobSource, posted: &Posted) -> Result<Vec<Vec<u8>>, String> {
         let id = match source.block_id {
@@ -155,8 +150,9 @@ async fn sidecar(packed: &[blobs::Blob]) -> Result<BlobTransactionSidecarEip7594
     let packed = packed.to_vec();
     let (done, result) = tokio::sync::oneshot::channel();
     let work = move || {
-        let blobs = packed.iter().map(|blob| Blob::try_from(&blob[..]).expect("a packed blob has its size"));
-        let made = BlobTransactionSidecarEip7594::try_from_blobs(blobs.collect());
+        let packed = packed.iter().map(|blob| Blob::try_from(&blob[..]).expect("a packed blob has its size"));
+        let made =
+            BlobTransactionSidecarEip7594::try_from_blobs_with_settings(packed.collect(), &blobs::SETTINGS);
         let _ = done.send(made.map_err(|error| DaError::Blobs(error.to_string())));
     };
     let thread = std::thread::Builder::new().name("blobs".to_owned()).stack_size(STACK_BYTES).spawn(work);

@@ -108,8 +108,14 @@ impl Executor {
             path: super::state::path(config),
             what: error.to_string(),
         })?;
-        let mut executor =
-            Self { chain, records, hashes: BTreeMap::new(), awaited: Vec::new(), timestamp_ms: 0, rescued: None };
+        let mut executor = Self {
+            chain,
+            records,
+            hashes: BTreeMap::new(),
+            awaited: Vec::new(),
+            timestamp_ms: 0,
+            rescued: None,
+        };
         executor.remember();
         Ok(Some(executor))
     }

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256, Bytes as AlloyBytes, TxKind, U256, keccak2
 use alloy_signer_local::PrivateKeySigner;
 use baton_execution::evm::{Chain, ChainLimits, ClusterBlock, Entry, Signed};
 use baton_settlement::{
-    BatchSource, Certified, Contents, CutRule, Cutter, L1Origin, Part, Place, Terms, encode,
+    BatchSource, Certified, Contents, CutRule, Cutter, L1Origin, Part, Place, Terms, data_commitment, encode,
 };
 use baton_types::{
     Digest, EvmRollups, GroupKey, PrivateKey, PublicKey, Rollup, RollupId, SeedPoint, Transaction, domain,
@@ -215,7 +215,13 @@ pub struct Source {
 impl Source {
     pub fn new(group: Group, terms: impl IntoIterator<Item = Terms>) -> Arc<Self> {
         let terms = terms.into_iter().map(|terms| (terms.rollup, terms)).collect();
-        Arc::new(Self { group, terms, contents: Mutex::default(), signed: Mutex::default(), escapes: Mutex::default() })
+        Arc::new(Self {
+            group,
+            terms,
+            contents: Mutex::default(),
+            signed: Mutex::default(),
+            escapes: Mutex::default(),
+        })
     }
 
     pub fn add(&self, rollup: RollupId, contents: impl IntoIterator<Item = Contents>) {
@@ -240,7 +246,8 @@ impl Source {
             return Some(known.clone());
         }
         let data = encode(contents);
-        let mut batch = self.terms[&rollup].batch(place, contents, &data);
+        let terms = &self.terms[&rollup];
+        let mut batch = terms.batch(place, contents, data_commitment(terms.data_kind, &data));
         batch.forced_cursor = batch.forced_cursor.max(taken);
         let signature = self.group.sign(domain::L1_BATCH, &batch.encode());
         let certified = Arc::new(Certified { batch, signature, data });

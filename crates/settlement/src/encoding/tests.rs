@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    Place, Slice, Terms,
+    Place, Slice, Terms, data_commitment,
     testing::{Chain, RULE, digest, transaction},
 };
 use baton_types::{
@@ -117,7 +117,11 @@ fn case(executed: bool, (data_kind, kind): (DataKind, &str)) -> Value {
         first_height: 1,
         rule: RULE,
     };
-    let batch = terms.batch(Place { index: 4, previous_head: digest(9) }, &contents, &data);
+    let batch = terms.batch(
+        Place { index: 4, previous_head: digest(9) },
+        &contents,
+        data_commitment(terms.data_kind, &data),
+    );
     json!({
         "kind": kind,
         "executed": executed,
@@ -160,7 +164,7 @@ fn a_batch_says_what_its_contents_say() {
         first_height: 1,
         rule: RULE,
     };
-    let batch = terms.batch(Place::FIRST, &contents, &data);
+    let batch = terms.batch(Place::FIRST, &contents, data_commitment(terms.data_kind, &data));
     assert_eq!((batch.first_height, batch.last_height, batch.forced_cursor), (1, 5, 2));
     assert_eq!(batch.slot, 1_700_000_001 / 12);
     assert_eq!(batch.claimed_state_root, Digest::from(contents.result.unwrap().state_root.0));

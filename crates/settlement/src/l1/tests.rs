@@ -36,7 +36,9 @@ fn forced_entries_up_to_an_origin() {
     let inbox = InboxState { next_index: 0, head: EMPTY, next_height: 1, forced_cursor: 4 };
     let forced = Arc::new((4..12).map(entry).collect());
     let mut snapshot = snapshot(10..=20, 20);
-    snapshot.rollups.insert(ROLLUP, RollupView { latest: inbox, finalized: inbox, forced, postings: Arc::default() });
+    snapshot
+        .rollups
+        .insert(ROLLUP, RollupView { latest: inbox, finalized: inbox, forced, postings: Arc::default() });
     let at = |number| L1Origin { number, hash: digest(number) };
     let indices = |cursor, number, max| {
         let entries = snapshot.forced(ROLLUP, cursor, &at(number), max)?;

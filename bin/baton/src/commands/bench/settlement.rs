@@ -165,7 +165,12 @@ fn micros(time: Duration) -> u32 {
     u32::try_from(time.as_micros()).unwrap_or(u32::MAX)
 }
 
-fn load(rate: u32, lasts: Duration, meter: &Rc<RefCell<Meter>>, urls: &[String]) -> eyre::Result<JoinSet<()>> {
+fn load(
+    rate: u32,
+    lasts: Duration,
+    meter: &Rc<RefCell<Meter>>,
+    urls: &[String],
+) -> eyre::Result<JoinSet<()>> {
     let plan = Plan { rollup: ROLLUP.to_owned(), ..Plan::steady(rate, lasts) };
     Load::new(plan, meter.clone(), Rc::new(Notify::new())).start(urls, 0..urls.len())
 }

@@ -42,7 +42,7 @@ fn contents(first_height: u64) -> Contents {
 
 fn extend(line: &mut Line, count: u64) {
     for _ in 0..count {
-        let batch = line.batch(&contents(line.next_height()), b"data");
+        let batch = line.batch(&contents(line.next_height()), EMPTY);
         assert_eq!(line.knows(&batch), Ok(false));
         line.push(batch);
     }
