@@ -16,7 +16,7 @@ use crate::{
     bls,
     client::{Client, L1Error},
     contracts::BatchInbox,
-    da::Backend,
+    da::{Backend, Carried},
     events::{address, given},
     transaction::{Draft, Fees},
 };
@@ -116,6 +116,20 @@ struct Progress {
     not_before: Option<Instant>,
 }
 
+/// A batch with what its transaction carries.
+struct Prepared {
+    place: Place,
+    certified: Arc<Certified>,
+    carried: Carried,
+}
+
+impl Prepared {
+    async fn new(place: Place, certified: Arc<Certified>, backend: &dyn Backend) -> Result<Self, String> {
+        let carried = backend.store(&certified.data).await.map_err(|error| error.to_string())?;
+        Ok(Self { place, certified, carried })
+    }
+}
+
 pub struct Poster {
     client: Arc<Client>,
     signer: PrivateKeySigner,
@@ -123,6 +137,8 @@ pub struct Poster {
     rollups: Vec<(Terms, Arc<dyn Backend>)>,
     config: PosterConfig,
     progress: BTreeMap<RollupId, Progress>,
+    /// Of batches behind those that were on their way: proving blobs takes as long as a block of L1.
+    prepared: BTreeMap<RollupId, Prepared>,
     /// Fees last offered at this nonce.
     offered: Option<(u64, Fees)>,
     costs: VecDeque<(Instant, U256)>,
@@ -145,6 +161,7 @@ impl Poster {
             rollups,
             config,
             progress: BTreeMap::new(),
+            prepared: BTreeMap::new(),
             offered: None,
             costs: VecDeque::new(),
             status: Status::default(),
@@ -245,7 +262,12 @@ impl Poster {
             return Ok(Step::Waiting(format!("another poster may go first for {} ms", rest.as_millis())));
         }
         self.set(rollup, None, State::Posting);
-        let carried = backend.store(&certified.data).await.map_err(|error| error.to_string())?;
+        let prepared = self.prepared.remove(&rollup).filter(|prepared| prepared.place == place);
+        let prepared = match prepared {
+            Some(prepared) => prepared,
+            None => Prepared::new(place, certified, &*backend).await?,
+        };
+        let Prepared { certified, carried, .. } = prepared;
         let Certified { batch, signature, .. } = &*certified;
         let call = BatchInbox::postCall {
             b: given(batch),
@@ -260,7 +282,15 @@ impl Poster {
             fees: Fees { gas: 0, tip: 0, blob: 0 },
             sidecar: carried.sidecar,
         };
-        self.post(inbox, place, draft).await
+        let next = Place { index: place.index + 1, previous_head: batch.head() };
+        let source = self.source.clone();
+        let prepare = async {
+            let certified = source.certified(rollup, next).await?;
+            Prepared::new(next, certified, &*backend).await.ok()
+        };
+        let (posted, prepared) = futures::future::join(self.post(inbox, place, draft), prepare).await;
+        self.prepared.extend(prepared.map(|prepared| (rollup, prepared)));
+        posted
     }
 
     /// How long others may still go first.
