@@ -25,6 +25,7 @@ use crate::{
     forced::{self, L1Part},
     lottery::LotteryPart,
     merkle::{self, EMPTY, Heads, History},
+    reshare,
     results::{self, EvmRollups, ExecutionResult, Results},
 };
 use bytes::BufMut;
@@ -121,11 +122,6 @@ pub struct Header {
     pub protocol_signal: u32,
 }
 
-/// A member without a share of the key asked for a reshare in this epoch, up to this block.
-pub const RESHARE_WANTED: u32 = 1 << 31;
-/// A member asked in the epoch before: in this one the key is dealt again.
-pub const RESHARE_DUE: u32 = 1 << 30;
-
 impl Header {
     pub fn digest(&self) -> Digest {
         domain::hash(domain::HEADER, &[&self.encode()])
@@ -133,18 +129,6 @@ impl Header {
 
     pub const fn round(&self) -> Round {
         Round::new(Epoch::new(self.epoch), View::new(self.view))
-    }
-
-    /// What the signal of a child in `epoch` says of reshares if its author wants none: a wish stands until
-    /// its epoch ends, and makes a reshare due in the next one.
-    pub const fn reshare_after(&self, epoch: u64) -> u32 {
-        if self.epoch == epoch {
-            self.protocol_signal & (RESHARE_WANTED | RESHARE_DUE)
-        } else if self.protocol_signal & RESHARE_WANTED != 0 {
-            RESHARE_DUE
-        } else {
-            0
-        }
     }
 
     /// The first field that is set and should not, if any. `settles`: the genesis has a section l1.
@@ -158,7 +142,7 @@ impl Header {
             ("forced_root", !settles && self.forced_root != EMPTY),
             ("members_root", !lottery && self.members_root != EMPTY),
             ("bench_report", !lottery && self.bench_report != [0; 32]),
-            ("protocol_signal", self.protocol_signal & !(RESHARE_WANTED | RESHARE_DUE) != 0),
+            ("protocol_signal", self.protocol_signal & !(reshare::WANTED | reshare::DUE) != 0),
         ];
         fields.into_iter().find_map(|(name, used)| used.then_some(name))
     }

@@ -15,6 +15,7 @@ pub mod lottery;
 pub mod merkle;
 pub mod proof;
 pub mod receipt;
+pub mod reshare;
 pub mod results;
 pub mod settlement;
 pub mod transaction;

@@ -14,9 +14,10 @@ use crate::wallet::{EVM, address, transfer};
 use baton_consensus::{fuzzing::LotteryMessage, network::Channel};
 use baton_types::{
     Block, Body, Bundle, Digest, Header, PrivateKey, PublicKey, RollupId, Segment, Signature, Transaction,
-    block::{ElectionKind, RESHARE_DUE},
+    block::ElectionKind,
     lottery::{Commitment, Held, Indices, LotteryPart},
     merkle::{self, EMPTY},
+    reshare,
     results::LAG_BLOCKS_MAX,
 };
 use bytes::Bytes;
@@ -416,7 +417,7 @@ const BREACHES: &[(&str, Breach)] = &[
         Some(())
     }),
     ("reshare", |draft| {
-        draft.header.protocol_signal ^= RESHARE_DUE;
+        draft.header.protocol_signal ^= reshare::DUE;
         Some(())
     }),
     ("time", |draft| {

@@ -38,11 +38,12 @@ use crate::{
 use baton_types::{
     Block, Body, Context, Digest, Epoch, EpochInfo, Header, Height, Payload, PrivateKey, Round, Scheme,
     Segment, View,
-    block::{ElectionKind, ParentSeed, RESHARE_WANTED},
+    block::{ElectionKind, ParentSeed},
     forced::L1Part,
     genesis::{Reshare, Timing},
     lottery::{Lottery as State, LotteryPart},
     merkle::{self, EMPTY, Heads},
+    reshare,
 };
 use bytes::Bytes;
 use commonware_consensus::{
@@ -266,7 +267,7 @@ impl Application {
     /// What a block on `parent` says of reshares.
     fn signal(&self, parent: &Header, epoch: Epoch) -> u32 {
         let wants = self.logs.reshare == Reshare::OnChange && self.shared.wants_reshare(epoch);
-        parent.reshare_after(epoch.get()) | if wants { RESHARE_WANTED } else { 0 }
+        parent.reshare_after(epoch.get()) | if wants { reshare::WANTED } else { 0 }
     }
 
     fn build(

@@ -13,8 +13,8 @@ use baton_execution::{
     evm::{Params, Signed, Skip, order::misplaced},
 };
 use baton_types::{
-    Block, Context, Header, RollupId, Round, Seed, Segment, TxId, View, block::RESHARE_WANTED, forced,
-    genesis::Ordering, hex::HexArray, lottery::Unsound,
+    Block, Context, Header, RollupId, Round, Seed, Segment, TxId, View, forced, genesis::Ordering,
+    hex::HexArray, lottery::Unsound, reshare,
 };
 use commonware_codec::{Copying, DecodeExt as _, Encode as _};
 use commonware_consensus::{CertifiableBlock as _, Heightable as _};
@@ -154,8 +154,8 @@ impl Application {
         if let Some(field) = header.reserved_in_use(self.l1.is_some()) {
             return Err(Refused::Reserved(field));
         }
-        let reshare = parent.reshare_after(header.epoch);
-        if ![reshare, reshare | RESHARE_WANTED].contains(&header.protocol_signal) {
+        let least = parent.reshare_after(header.epoch);
+        if ![least, least | reshare::WANTED].contains(&header.protocol_signal) {
             return Err(Refused::Reshare(header.protocol_signal, parent.protocol_signal));
         }
         if header.height != parent.height + 1 {

@@ -1,4 +1,4 @@
-use baton_types::{EpochInfo, Payload, PublicKey, block::RESHARE_DUE, genesis::Reshare};
+use baton_types::{EpochInfo, Payload, PublicKey, genesis::Reshare, reshare};
 use commonware_cryptography::bls12381::{
     dkg::feldman_desmedt::{DealerLogSummary, Info, Reveal},
     primitives::{sharing::Mode, variant::MinSig},
@@ -33,7 +33,7 @@ impl LogRules {
     /// `protocol_signal`.
     pub fn check(&self, info: &EpochInfo, signal: u32, payload: &Payload) -> Result<(), LogRefused> {
         let Payload::DealerLog(log) = payload else { return Ok(()) };
-        let due = &info.players != info.output.players() || signal & RESHARE_DUE != 0;
+        let due = &info.players != info.output.players() || signal & reshare::DUE != 0;
         if self.reshare == Reshare::OnChange && !due {
             return Err(LogRefused::NotDue);
         }

@@ -1,20 +1,17 @@
 //! Rules about a header that need no body.
 
 use crate::fixtures::{committee, genesis};
-use baton_types::{
-    Header,
-    block::{RESHARE_DUE, RESHARE_WANTED},
-};
+use baton_types::{Header, reshare};
 
 #[test]
 fn a_wish_for_a_reshare_stands_to_the_end_of_its_epoch_and_is_heeded_in_the_next() {
-    const BOTH: u32 = RESHARE_WANTED | RESHARE_DUE;
+    const BOTH: u32 = reshare::WANTED | reshare::DUE;
     let genesis = genesis(&committee()).block().unwrap().header().clone();
     for (signal, same, next) in [
         (0, 0, 0),
-        (RESHARE_WANTED, RESHARE_WANTED, RESHARE_DUE),
-        (RESHARE_DUE, RESHARE_DUE, 0),
-        (BOTH, BOTH, RESHARE_DUE),
+        (reshare::WANTED, reshare::WANTED, reshare::DUE),
+        (reshare::DUE, reshare::DUE, 0),
+        (BOTH, BOTH, reshare::DUE),
     ] {
         let header = Header { epoch: 7, protocol_signal: signal, ..genesis.clone() };
         assert_eq!((header.reshare_after(7), header.reshare_after(8)), (same, next));

@@ -12,10 +12,11 @@ use crate::{
 };
 use baton_types::{
     Body, ExecutionResult, Payload, PrivateKey, PublicKey, Rollup, RollupId, Scheme, Segment, Transaction,
-    block::{ElectionKind, ParentSeed, RESHARE_DUE},
+    block::{ElectionKind, ParentSeed},
     domain,
     genesis::{Ordering, evm::Evm},
     merkle::{self, EMPTY},
+    reshare,
     results::LAG_BLOCKS_MAX,
 };
 use bytes::Bytes;
@@ -317,9 +318,9 @@ fn a_wish_for_a_reshare_may_be_added_and_nothing_else() {
         let bench = Bench::new(&context).await;
         for (signal, expected) in [
             (0, ""),
-            (RESHARE_WANTED, ""),
-            (RESHARE_DUE, "reshare"),
-            (RESHARE_WANTED | RESHARE_DUE, "reshare"),
+            (reshare::WANTED, ""),
+            (reshare::DUE, "reshare"),
+            (reshare::WANTED | reshare::DUE, "reshare"),
         ] {
             let mut draft = bench.draft();
             draft.header.protocol_signal = signal;

@@ -1,5 +1,5 @@
 use super::*;
-use baton_types::{Directory, Epoch, PrivateKey, Sharing, block::RESHARE_WANTED};
+use baton_types::{Directory, Epoch, PrivateKey, Sharing, reshare};
 use commonware_cryptography::{
     Signer as _,
     bls12381::{
@@ -84,10 +84,10 @@ fn a_log_that_reveals_a_share_is_refused() {
 fn a_log_stands_only_in_an_epoch_that_deals() {
     let ceremony = ceremony();
     let on_change = LogRules { reshare: Reshare::OnChange, ..EVERY };
-    for signal in [0, RESHARE_WANTED] {
+    for signal in [0, reshare::WANTED] {
         assert_eq!(on_change.check(&ceremony.info, signal, &log(&ceremony, 0)), Err(LogRefused::NotDue));
     }
-    for signal in [RESHARE_DUE, RESHARE_DUE | RESHARE_WANTED] {
+    for signal in [reshare::DUE, reshare::DUE | reshare::WANTED] {
         assert_eq!(on_change.check(&ceremony.info, signal, &log(&ceremony, 0)), Ok(()));
         assert_eq!(on_change.check(&ceremony.info, signal, &log(&ceremony, 1)), Err(LogRefused::Reveals(1)));
     }
