@@ -233,11 +233,6 @@ fn a_window_bounds_the_disk() {
 
 /// The rotation and what is committed come from the block it joins at.
 fn proven(genesis: &mut Genesis) {
-    every_epoch(genesis);
-    genesis.election = Election::ZkLottery;
-}
-
-fn proven_on_change(genesis: &mut Genesis) {
     on_change(genesis);
     genesis.election = Election::ZkLottery;
 }
@@ -247,16 +242,10 @@ fn a_wiped_member_joins_and_gets_a_share() {
     joins_and_gets_a_share(every_epoch);
 }
 
-#[test]
-fn a_wiped_member_joins_a_lottery_and_gets_a_share() {
-    joins_and_gets_a_share(proven);
-}
-
 /// Nobody deals in ordinary epochs: what makes a reshare due is that the member asks for it.
 #[test]
-fn a_wiped_member_asks_for_a_reshare_and_gets_a_share() {
-    joins_and_gets_a_share(on_change);
-    joins_and_gets_a_share(proven_on_change);
+fn a_wiped_member_joins_a_lottery_asks_for_a_reshare_and_gets_a_share() {
+    joins_and_gets_a_share(proven);
 }
 
 fn joins_and_gets_a_share(genesis: fn(&mut Genesis)) {

@@ -82,7 +82,8 @@ export async function fromSource(path) {
 }
 
 export async function call(url, method, params = {}) {
-  const response = await fetch(url, { method: 'POST', body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }) });
+  const headers = { 'content-type': 'application/json' };
+  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ jsonrpc: '2.0', id: 1, method, params }) });
   const { result, error } = await response.json();
   if (error) throw Object.assign(new Error(error.message), { data: error.data });
   return result;
