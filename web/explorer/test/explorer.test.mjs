@@ -393,13 +393,15 @@ test('an overview that stays open under load costs little', async () => {
   const session = await page.context().newCDPSession(page);
   await session.send('Performance.enable');
   const busy = async () => (await session.send('Performance.getMetrics')).metrics.find(({ name }) => name === 'TaskDuration').value;
-  const loaded = load(url, 1_000, 6);
+  // RATE=0 with an optimised BATON_BIN is all that the cluster takes.
+  const tps = Number(process.env.RATE ?? 1_000);
+  const loaded = load(url, tps, 6);
   const rate = () => page.$eval('.tile:nth-child(4) .tile-value', (element) => Number.parseFloat(element.textContent.replaceAll(',', '')));
   await until('the load shows', async () => (await rate()) > 50);
   const [start, at] = [await busy(), Date.now()];
   await loaded;
   const share = (100 * (await busy() - start)) / ((Date.now() - at) / 1_000);
-  console.log(`an open overview at 1,000 tx/s: ${share.toFixed(1)} % of a core`);
+  console.log(`an open overview at ${tps || 'all possible'} tx/s: ${share.toFixed(1)} % of a core`);
   assert.ok(share < 80);
   await close();
 });
