@@ -193,6 +193,7 @@ impl Deriver {
     /// What the hatch took and the cluster's blocks do not have, up to where L1 is read.
     pub async fn rescued(&mut self) -> Result<Vec<Rescued>, DeriveError> {
         let mut rescued = Vec::new();
+        let mut tip = self.executor.as_mut().map_or((EMPTY, 0), Executor::kept);
         for escaped in self.events.escapes() {
             let taken = escaped.from.max(self.cursor)..escaped.to;
             let entries: Vec<_> =
@@ -203,14 +204,11 @@ impl Deriver {
             let (mut executed, mut block) = (None, None);
             if let Some(executor) = &mut self.executor {
                 let l1 = self.client.header(BlockNumberOrTag::Number(escaped.l1_number)).await?;
-                let done = executor.rescue(&entries, escaped, l1.timestamp);
+                let done = executor.rescue(&mut tip, &entries, escaped, l1.timestamp);
                 let (count, head) = done.map_err(|what| DeriveError::Rescue { what })?;
                 (executed, block) = (Some(count), Some(head));
             }
             rescued.push(Rescued { entries, l1_number: escaped.l1_number, executed, block });
-        }
-        if let Some(executor) = &mut self.executor {
-            executor.forget_rescued();
         }
         Ok(rescued)
     }

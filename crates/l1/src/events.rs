@@ -135,7 +135,6 @@ impl RollupEvents {
         let cursor = self.states[0].1.forced_cursor;
         self.posted.retain(|posted| posted.l1_number > finalized);
         self.escapes.retain(|escaped| escaped.l1_number > finalized);
-        self.postings.drain(..self.postings.len().saturating_sub(POSTINGS_MAX));
         let taken =
             self.entries.iter().take_while(|entry| entry.index < cursor && entry.l1_number <= finalized);
         let taken = taken.count();
@@ -241,6 +240,9 @@ impl RollupEvents {
             },
         ));
         let (poster, blobs) = (event.poster, event.blobs.clone());
+        if self.postings.len() == POSTINGS_MAX {
+            self.postings.remove(0);
+        }
         self.postings.push(Posting { index: batch.index, l1_number, transaction: digest(&transaction) });
         let taken_before = before.forced_cursor;
         self.posted.push(Posted { batch, l1_number, l1_hash, transaction, poster, blobs, taken_before });

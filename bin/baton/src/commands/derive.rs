@@ -2,12 +2,12 @@ use crate::output::{Outcome, Output, grouped};
 use baton_l1::{
     Client,
     da::{Backend, BlobSource, Blobs, BlockId, Calldata, Directory},
-    derive::{Config, DeriveError, Derived, Deriver, Rescued},
+    derive::{Config, DeriveError, Derived, Deriver, Head, Rescued},
 };
 use baton_settlement::Terms;
 use baton_types::{
     Genesis,
-    api::{DerivedView, RescuedView},
+    api::{DerivedView, HeadView, RescuedView},
     hex,
 };
 use eyre::{WrapErr as _, ensure, eyre};
@@ -51,7 +51,8 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Reads what L1 calls final. Checks every certificate under the group key of the genesis, the data
 against their commitments, that the transactions lead to the certified order, and for an EVM rollup
-executes them to the same block hashes.
+executes them to the same block hashes. What the inbox took without the cluster is executed behind
+the cluster's last block.
 
 Examples:
   baton derive --l1 http://127.0.0.1:10545 --rollup evm --genesis genesis.json --directory batches
@@ -155,10 +156,8 @@ async fn rescue(
     }
     for view in &rescued {
         output.object(view);
-        let executed = view.executed.map_or_else(String::new, |executed| {
-            let (number, hash) =
-                (view.block.unwrap_or_default(), view.block_hash.as_deref().unwrap_or_default());
-            format!(", {executed} executed: block {number} {hash}")
+        let executed = view.executed.zip(view.head.as_ref()).map_or_else(String::new, |(executed, head)| {
+            format!(", {executed} executed: block {} {}", head.block, head.block_hash)
         });
         let (first, last, l1_block) = (view.first_entry, view.last_entry, view.l1_block);
         output.line(format!(
@@ -176,9 +175,15 @@ fn view_of(rescued: &Rescued) -> RescuedView {
         last_entry: entries.last().map_or(0, |entry| entry.index),
         l1_block: *l1_number,
         executed: executed.map(|executed| executed as u64),
-        block: block.map(|head| head.number),
-        block_hash: block.map(|head| head.hash.to_string()),
-        state_root: block.map(|head| head.state_root.to_string()),
+        head: block.map(head_view),
+    }
+}
+
+fn head_view(head: Head) -> HeadView {
+    HeadView {
+        block: head.number,
+        block_hash: head.hash.to_string(),
+        state_root: head.state_root.to_string(),
     }
 }
 
@@ -195,9 +200,7 @@ fn tell(output: Output, derived: &Derived) {
         l1_block: posted.l1_number,
         l1_transaction: posted.transaction.to_string(),
         certificate_seen: *certificate_seen,
-        block: block.map(|head| head.number),
-        block_hash: block.map(|head| head.hash.to_string()),
-        state_root: block.map(|head| head.state_root.to_string()),
+        head: block.map(head_view),
     };
     output.object(&view);
     let executed = block.map_or_else(String::new, |head| format!(", block {} {}", head.number, head.hash));

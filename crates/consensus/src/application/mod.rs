@@ -264,10 +264,13 @@ impl Application {
         }
     }
 
-    /// What a block on `parent` says of reshares.
+    /// What a block on `parent` says of reshares. Where one is due, who lacks a share gets it by that.
     fn signal(&self, parent: &Header, epoch: Epoch) -> u32 {
-        let wants = self.logs.reshare == Reshare::OnChange && self.shared.wants_reshare(epoch);
-        parent.reshare_after(epoch.get()) | if wants { reshare::WANTED } else { 0 }
+        let before = parent.reshare_after(epoch.get());
+        let wants = self.logs.reshare == Reshare::OnChange
+            && before & reshare::DUE == 0
+            && self.shared.wants_reshare(epoch);
+        before | if wants { reshare::WANTED } else { 0 }
     }
 
     fn build(

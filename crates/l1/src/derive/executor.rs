@@ -40,8 +40,6 @@ pub struct Executor {
     awaited: Vec<ExecutionResult>,
     /// Time of the last slice.
     timestamp_ms: u64,
-    /// Digest and height of the last block that is not kept.
-    rescued: Option<(Digest, u64)>,
 }
 
 /// Records of all blocks, each behind its length.
@@ -108,14 +106,8 @@ impl Executor {
             path: super::state::path(config),
             what: error.to_string(),
         })?;
-        let mut executor = Self {
-            chain,
-            records,
-            hashes: BTreeMap::new(),
-            awaited: Vec::new(),
-            timestamp_ms: 0,
-            rescued: None,
-        };
+        let mut executor =
+            Self { chain, records, hashes: BTreeMap::new(), awaited: Vec::new(), timestamp_ms: 0 };
         executor.remember();
         Ok(Some(executor))
     }
@@ -182,16 +174,23 @@ impl Executor {
         ClusterBlock { digest, parent, height, timestamp_ms, parent_seed: [0; 48], entries: Vec::new() }
     }
 
-    /// Executes forced entries as the block after all before, without keeping it. Returns how many were not
-    /// skipped.
+    /// Forgets what [`Self::rescue`] has made. Digest and height of the last block that is kept.
+    pub fn kept(&mut self) -> (Digest, u64) {
+        self.chain.forget_ahead();
+        self.chain.finalized()
+    }
+
+    /// Executes forced entries as the block behind `tip`, which moves, without keeping it. Returns how many were
+    /// not skipped.
     pub fn rescue(
         &mut self,
+        tip: &mut (Digest, u64),
         forced: &[ForcedEntry],
         escaped: &Escaped,
         l1_seconds: u64,
     ) -> Result<(usize, Head), String> {
-        let (tip, height) = self.rescued.unwrap_or(self.chain.finalized());
-        self.chain.execute(&self.before(escaped.head, tip, height)).map_err(|error| error.to_string())?;
+        let (parent, height) = *tip;
+        self.chain.execute(&self.before(escaped.head, parent, height)).map_err(|error| error.to_string())?;
         let raw: Vec<_> = forced.iter().map(|entry| &entry.data[..]).collect();
         let decoded = Signed::decode_all(&raw, self.chain.params()).into_iter();
         // No group has signed for it, so the seed is what nobody could choose: L1's block.
@@ -216,17 +215,12 @@ impl Executor {
         };
         let executed = self.chain.execute(&block).map_err(|error| error.to_string())?;
         let ended = self.chain.execute(&end).map_err(|error| error.to_string())?;
-        self.rescued = Some((end.digest, end.height));
+        *tip = (end.digest, end.height);
         let past = ended.head();
         let head = Head { number: past.header.number, hash: past.hash, state_root: past.header.state_root };
         let count =
             executed.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Executed { .. })).count();
         Ok((count, head))
-    }
-
-    pub fn forget_rescued(&mut self) {
-        self.rescued = None;
-        self.chain.forget_ahead();
     }
 
     fn execute(&mut self, block: &ClusterBlock) -> Result<(), String> {

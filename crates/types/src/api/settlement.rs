@@ -16,13 +16,17 @@ pub struct DerivedView {
     pub l1_transaction: String,
     /// Whether the transaction shows the certificate; otherwise the inbox alone has checked it.
     pub certificate_seen: bool,
-    /// Newest block of an EVM rollup after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block_hash: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_root: Option<String>,
+    /// Of an EVM rollup, after it.
+    #[serde(flatten)]
+    pub head: Option<HeadView>,
+}
+
+/// Newest block of an EVM rollup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HeadView {
+    pub block: u64,
+    pub block_hash: String,
+    pub state_root: String,
 }
 
 /// Forced entries that the inbox took without the cluster, executed behind its last block.
@@ -35,10 +39,6 @@ pub struct RescuedView {
     /// Of an EVM rollup: entries that were executed; the others were skipped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executed: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block: Option<u64>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub block_hash: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state_root: Option<String>,
+    #[serde(flatten)]
+    pub head: Option<HeadView>,
 }

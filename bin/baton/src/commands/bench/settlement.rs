@@ -34,7 +34,7 @@ use std::{
 use tokio::{
     sync::Notify,
     task::JoinSet,
-    time::{Instant, sleep, sleep_until},
+    time::{Instant, sleep},
 };
 
 /// Measure how soon what is final is on L1, what that costs there, and what a silent L1 leaves behind.
@@ -72,9 +72,10 @@ Examples:
 const POLL: Duration = Duration::from_millis(100);
 /// Between transactions that are followed to L1.
 const SAMPLE_EVERY: Duration = Duration::from_millis(500);
+/// Of the load, too.
 const ROLLUP: &str = "demo";
 /// A rung that takes longer is not waited for.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 #[derive(Debug, Serialize)]
 struct Report {
@@ -134,13 +135,13 @@ async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre:
         to_posted.push(micros(posted - finalized));
         to_settled.push(micros(settled - posted));
     }
-    let transactions = meter.borrow().accepted();
+    let transactions = meter.borrow().accepted() + to_posted.len() as u64;
     let (batches, gas, blob_gas) = spent(&api, l1).await?;
 
     note(format!("L1 stands still for {:?}", args.stall));
     process::pause(l1_pid, true);
     let mut workers = load(args.rate, args.stall, &Rc::new(RefCell::new(Meter::new())), &urls)?;
-    sleep_until(Instant::now() + args.stall).await;
+    sleep(args.stall).await;
     workers.abort_all();
     process::pause(l1_pid, false);
     let resumed = Instant::now();
@@ -171,8 +172,7 @@ fn load(
     meter: &Rc<RefCell<Meter>>,
     urls: &[String],
 ) -> eyre::Result<JoinSet<()>> {
-    let plan = Plan { rollup: ROLLUP.to_owned(), ..Plan::steady(rate, lasts) };
-    Load::new(plan, meter.clone(), Rc::new(Notify::new())).start(urls, 0..urls.len())
+    Load::new(Plan::steady(rate, lasts), meter.clone(), Rc::new(Notify::new())).start(urls, 0..urls.len())
 }
 
 /// When a transaction was seen on each rung.
