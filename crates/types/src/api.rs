@@ -12,7 +12,7 @@ pub use batch::{BatchParams, BatchView, BatchesParams, BatchesResult, ForcedQueu
 pub use block::{BlockView, HeadView, ResultView, SegmentView};
 pub use cluster::{ClusterView, ExecutionSight, MemberSight, MempoolView, RollupPoolView, SecondView};
 pub use devnet::{DevnetAccount, DevnetNode, DevnetView};
-pub use settlement::{DerivedView, HeadView, RescuedView};
+pub use settlement::{DerivedHead, DerivedView, RescuedView};
 
 use crate::{
     election::ElectionFile,

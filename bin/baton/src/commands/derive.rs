@@ -7,7 +7,7 @@ use baton_l1::{
 use baton_settlement::Terms;
 use baton_types::{
     Genesis,
-    api::{DerivedView, HeadView, RescuedView},
+    api::{DerivedHead, DerivedView, RescuedView},
     hex,
 };
 use eyre::{WrapErr as _, ensure, eyre};
@@ -179,8 +179,8 @@ fn view_of(rescued: &Rescued) -> RescuedView {
     }
 }
 
-fn head_view(head: Head) -> HeadView {
-    HeadView {
+fn head_view(head: Head) -> DerivedHead {
+    DerivedHead {
         block: head.number,
         block_hash: head.hash.to_string(),
         state_root: head.state_root.to_string(),

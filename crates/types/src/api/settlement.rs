@@ -18,12 +18,12 @@ pub struct DerivedView {
     pub certificate_seen: bool,
     /// Of an EVM rollup, after it.
     #[serde(flatten)]
-    pub head: Option<HeadView>,
+    pub head: Option<DerivedHead>,
 }
 
 /// Newest block of an EVM rollup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct HeadView {
+pub struct DerivedHead {
     pub block: u64,
     pub block_hash: String,
     pub state_root: String,
@@ -40,5 +40,5 @@ pub struct RescuedView {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub executed: Option<u64>,
     #[serde(flatten)]
-    pub head: Option<HeadView>,
+    pub head: Option<DerivedHead>,
 }
