@@ -16,6 +16,7 @@ contract BatchInbox is Ownable2Step {
     /// @param registry Keys of the clusters
     /// @param cluster The cluster
     /// @param queue Forced entries of the rollup
+    /// @param carrier The BatchCarrier that may post for whoever calls it; zero for none
     /// @param policy Who may post at first
     /// @param firstHeight First block of the cluster that the first batch covers
     /// @param slotSeconds Length of a slot
@@ -27,6 +28,7 @@ contract BatchInbox is Ownable2Step {
         ClusterRegistry registry;
         bytes32 cluster;
         ForcedQueue queue;
+        address carrier;
         ISequencingPolicy policy;
         uint64 firstHeight;
         uint64 slotSeconds;
@@ -41,6 +43,8 @@ contract BatchInbox is Ownable2Step {
     bytes32 public immutable cluster;
     /// @notice Forced entries.
     ForcedQueue public immutable queue;
+    /// @notice Posts for whoever calls it.
+    address public immutable carrier;
     /// @notice Number of the rollup.
     uint32 public immutable rollup;
     /// @notice Length of a slot in seconds.
@@ -87,8 +91,12 @@ contract BatchInbox is Ownable2Step {
     error BadCursor(uint64 cursor, uint64 from, uint64 length);
     /// @notice The batch leaves out an expired entry.
     error SkipsExpired(uint64 entry, uint64 deadline);
-    /// @notice The transaction has no blobs.
+    /// @notice Only the carrier posts for another.
+    error NotCarrier(address caller);
+    /// @notice The transaction has no blobs, or not those of the range.
     error NoBlobs();
+    /// @notice Calldata is read from the transaction, so a plain account must call the inbox or the carrier itself.
+    error DataNotInTransaction(address poster);
     /// @notice Only calldata batches bring data.
     error UnexpectedData(uint256 size);
     /// @notice The data is not what was certified.
@@ -105,6 +113,7 @@ contract BatchInbox is Ownable2Step {
         registry = c.registry;
         cluster = c.cluster;
         queue = c.queue;
+        carrier = c.carrier;
         rollup = c.queue.rollup();
         slotSeconds = c.slotSeconds;
         graceSlots = c.graceSlots;
@@ -116,31 +125,33 @@ contract BatchInbox is Ownable2Step {
         emit PolicyProposed(c.policy, uint64(block.timestamp));
     }
 
-    /// @notice Posts the next batch.
+    /// @notice Posts the next batch, with all blobs of the transaction.
     /// @param b The batch
     /// @param certificate The group's signature
     /// @param data The data of a calldata batch, else empty
     function post(Batch calldata b, bytes calldata certificate, bytes calldata data) external {
-        if (b.index != nextIndex) revert WrongIndex(b.index, nextIndex);
-        if (b.firstHeight != nextHeight || b.lastHeight < b.firstHeight) {
-            revert NotNext(b.firstHeight, b.lastHeight, nextHeight);
-        }
-        _checkPolicy(b.slot);
-        _checkForced(b.forcedCursor);
-        bytes32[] memory blobs = _checkData(b, data);
+        uint256 blobs;
+        while (blobhash(blobs) != 0) ++blobs;
+        _post(msg.sender, b, certificate, 0, blobs, data);
+    }
 
-        bytes memory encoded = Messages.batch(uint64(block.chainid), address(this), rollup, head, b);
-        bytes memory key = registry.keyFor(cluster, b.keyGeneration, b.firstHeight, b.lastHeight);
-        if (!BlsMinSig.verify(key, Messages.signedBatch(encoded), certificate)) {
-            revert BadCertificate(b.keyGeneration, b.index);
-        }
-        bytes32 newHead = Messages.head(encoded);
-        head = newHead;
-        nextIndex = b.index + 1;
-        nextHeight = b.lastHeight + 1;
-        forcedCursor = b.forcedCursor;
-        lastBatchAt = uint64(block.timestamp);
-        emit BatchPosted(b.index, newHead, msg.sender, b, blobs);
+    /// @notice Posts the next batch for who called the carrier, with some of the transaction's blobs.
+    /// @param poster Who called the carrier
+    /// @param b The batch
+    /// @param certificate The group's signature
+    /// @param firstBlob First blob of a batch in blobs
+    /// @param blobs How many blobs it has
+    /// @param data The data of a calldata batch, else empty
+    function postFor(
+        address poster,
+        Batch calldata b,
+        bytes calldata certificate,
+        uint256 firstBlob,
+        uint256 blobs,
+        bytes calldata data
+    ) external {
+        if (msg.sender != carrier) revert NotCarrier(msg.sender);
+        _post(poster, b, certificate, firstBlob, blobs, data);
     }
 
     /// @notice Takes the expired entries before `to`, after a silence of the cluster. Covers no blocks: the cluster's
@@ -179,11 +190,41 @@ contract BatchInbox is Ownable2Step {
         return _policyAt != 0 && block.timestamp >= _policyAt ? _nextPolicy : _policy;
     }
 
-    function _checkPolicy(uint64 slot) internal view {
+    function _post(
+        address poster,
+        Batch calldata b,
+        bytes calldata certificate,
+        uint256 firstBlob,
+        uint256 blobs,
+        bytes calldata data
+    ) internal {
+        if (b.index != nextIndex) revert WrongIndex(b.index, nextIndex);
+        if (b.firstHeight != nextHeight || b.lastHeight < b.firstHeight) {
+            revert NotNext(b.firstHeight, b.lastHeight, nextHeight);
+        }
+        _checkPolicy(poster, b.slot);
+        _checkForced(b.forcedCursor);
+        bytes32[] memory hashes = _checkData(poster, b, firstBlob, blobs, data);
+
+        bytes memory encoded = Messages.batch(uint64(block.chainid), address(this), rollup, head, b);
+        bytes memory key = registry.keyFor(cluster, b.keyGeneration, b.firstHeight, b.lastHeight);
+        if (!BlsMinSig.verify(key, Messages.signedBatch(encoded), certificate)) {
+            revert BadCertificate(b.keyGeneration, b.index);
+        }
+        bytes32 newHead = Messages.head(encoded);
+        head = newHead;
+        nextIndex = b.index + 1;
+        nextHeight = b.lastHeight + 1;
+        forcedCursor = b.forcedCursor;
+        lastBatchAt = uint64(block.timestamp);
+        emit BatchPosted(b.index, newHead, poster, b, hashes);
+    }
+
+    function _checkPolicy(address poster, uint64 slot) internal view {
         uint64 current = uint64(block.timestamp) / slotSeconds;
         if (slot > current) revert FutureSlot(slot, current);
-        if (current - slot <= graceSlots && !policy().isAllowed(rollup, slot, msg.sender)) {
-            revert NotAllowed(msg.sender, slot);
+        if (current - slot <= graceSlots && !policy().isAllowed(rollup, slot, poster)) {
+            revert NotAllowed(poster, slot);
         }
     }
 
@@ -193,22 +234,32 @@ contract BatchInbox is Ownable2Step {
         if (queue.expired(cursor)) revert SkipsExpired(cursor, queue.deadlineOf(cursor));
     }
 
-    function _checkData(Batch calldata b, bytes calldata data) internal view returns (bytes32[] memory blobs) {
+    function _checkData(address poster, Batch calldata b, uint256 firstBlob, uint256 blobs, bytes calldata data)
+        internal
+        view
+        returns (bytes32[] memory hashes)
+    {
         if (b.dataKind != DataKind.Calldata && data.length != 0) revert UnexpectedData(data.length);
-        if (b.dataKind == DataKind.Directory) return blobs;
+        if (b.dataKind == DataKind.Directory) return hashes;
         bytes32 found;
         if (b.dataKind == DataKind.Blobs) {
-            uint256 count;
-            while (blobhash(count) != 0) ++count;
-            if (count == 0) revert NoBlobs();
-            blobs = new bytes32[](count);
-            for (uint256 i; i < count; ++i) {
-                blobs[i] = blobhash(i);
-            }
-            found = sha256(abi.encodePacked(blobs));
+            hashes = _blobHashes(firstBlob, blobs);
+            found = sha256(abi.encodePacked(hashes));
         } else {
+            // An account with code (EIP-7702) may be the origin and yet call from within a transaction to another.
+            if (poster != tx.origin || poster.code.length != 0) revert DataNotInTransaction(poster);
             found = sha256(data);
         }
         if (found != b.dataCommitment) revert WrongData(b.dataCommitment, found);
+    }
+
+    function _blobHashes(uint256 first, uint256 count) internal view returns (bytes32[] memory hashes) {
+        // The transaction has `count` blobs at least, which bounds the memory.
+        if (count == 0 || blobhash(count - 1) == 0) revert NoBlobs();
+        hashes = new bytes32[](count);
+        for (uint256 i; i < count; ++i) {
+            hashes[i] = blobhash(first + i);
+            if (hashes[i] == 0) revert NoBlobs();
+        }
     }
 }

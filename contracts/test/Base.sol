@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
+import {BatchCarrier} from "../src/BatchCarrier.sol";
 import {BatchInbox} from "../src/BatchInbox.sol";
 import {ClusterRegistry, NextKey} from "../src/ClusterRegistry.sol";
 import {ForcedQueue} from "../src/ForcedQueue.sol";
@@ -14,12 +15,28 @@ interface Vm {
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function warp(uint256 time) external;
     function roll(uint256 number) external;
+    function pauseGasMetering() external;
+    function resumeGasMetering() external;
+    function lastCallGas() external view returns (CallGas memory);
+    function snapshotState() external returns (uint256);
+    function revertToState(uint256 id) external returns (bool);
     function chainId(uint256 id) external;
     function prank(address sender) external;
+    function prank(address sender, address origin) external;
+    function etch(address target, bytes calldata code) external;
     function blobhashes(bytes32[] calldata hashes) external;
     function expectRevert(bytes calldata data) external;
     function expectRevert(bytes4 selector) external;
     function expectPartialRevert(bytes4 selector) external;
+}
+
+/// Gas of the last call.
+struct CallGas {
+    uint64 limit;
+    uint64 used;
+    uint64 memoryUsed;
+    int64 refunded;
+    uint64 remaining;
 }
 
 /// A cluster whose secret the tests know, a queue and an inbox.
@@ -30,6 +47,7 @@ contract Base {
 
     ClusterRegistry internal registry;
     ForcedQueue internal queue;
+    BatchCarrier internal carrier;
     BatchInbox internal inbox;
     bytes32 internal cluster;
 
@@ -40,13 +58,14 @@ contract Base {
         cluster = registry.clusterId("genesis", next.key);
         registry.register("genesis", next, possession(SECRET, 0, next));
         queue = new ForcedQueue(ROLLUP, 1 hours, 1000, 1_000_000, 2500, 2_500_000);
-        inbox = deploy();
+        carrier = new BatchCarrier();
+        inbox = deploy(queue);
     }
 
-    function deploy() internal returns (BatchInbox) {
+    function deploy(ForcedQueue queue_) internal returns (BatchInbox) {
         return new BatchInbox(
             BatchInbox.Config(
-                address(this), registry, cluster, queue, new OpenPolicy(), 1, 12, 5, 6 hours, 2 days
+                address(this), registry, cluster, queue_, address(carrier), new OpenPolicy(), 1, 12, 5, 6 hours, 2 days
             )
         );
     }
@@ -71,12 +90,12 @@ contract Base {
         b.forcedCursor = inbox.forcedCursor();
     }
 
-    function encoded(Batch calldata b) external view returns (bytes memory) {
-        return Messages.batch(uint64(block.chainid), address(inbox), ROLLUP, inbox.head(), b);
+    function encoded(BatchInbox inbox_, bytes32 head, Batch calldata b) external view returns (bytes memory) {
+        return Messages.batch(uint64(block.chainid), address(inbox_), inbox_.rollup(), head, b);
     }
 
     function certificate(uint256 secret, Batch memory b) internal view returns (bytes memory) {
-        return BlsReadable.sign(secret, Messages.signedBatch(this.encoded(b)));
+        return BlsReadable.sign(secret, Messages.signedBatch(this.encoded(inbox, inbox.head(), b)));
     }
 
     function post(Batch memory b) internal {

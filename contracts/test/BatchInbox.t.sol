@@ -41,7 +41,7 @@ contract BatchInboxTest is Base {
         Batch memory b = nextBatch();
         bytes memory c = certificate(SECRET, b);
         bytes memory bad = abi.encodeWithSelector(BatchInbox.BadCertificate.selector, 0, 0);
-        BatchInbox other = deploy();
+        BatchInbox other = deploy(queue);
         vm.expectRevert(bad);
         other.post(b, c, "");
         vm.chainId(1);
@@ -76,8 +76,13 @@ contract BatchInboxTest is Base {
         b.dataKind = DataKind.Calldata;
         b.dataCommitment = sha256("the data");
         bytes memory c = certificate(SECRET, b);
+        vm.expectRevert(abi.encodeWithSelector(BatchInbox.DataNotInTransaction.selector, address(this)));
+        inbox.post(b, c, "the data");
+        address account = address(0xacc);
+        vm.prank(account, account);
         vm.expectPartialRevert(BatchInbox.WrongData.selector);
         inbox.post(b, c, "other data");
+        vm.prank(account, account);
         uint256 gas = gasleft();
         inbox.post(b, c, "the data");
         emit Gas("post, calldata", gas - gasleft());

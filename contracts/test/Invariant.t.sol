@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity 0.8.37;
 
-import {BatchInbox} from "../src/BatchInbox.sol";
-import {Batch} from "../src/Messages.sol";
+import {Parcel} from "../src/BatchCarrier.sol";
+import {Batch, Messages} from "../src/Messages.sol";
 import {Base} from "./Base.sol";
+import {BlsReadable} from "./BlsReadable.sol";
 
 /// Posts, forces, waits and escapes in any order, and keeps a model beside the inbox.
 contract Handler is Base {
@@ -26,6 +27,26 @@ contract Handler is Base {
                 skipped = true;
             }
             (head, index, height) = (inbox.head(), b.index + 1, b.lastHeight + 1);
+        } catch {}
+    }
+
+    /// Two batches in one transaction, of which the second may be bad: then neither is there.
+    function carry(uint64 take, uint64 gap) external {
+        Parcel[] memory parcels = new Parcel[](2);
+        bytes32 end = head;
+        for (uint64 i; i < 2; ++i) {
+            Parcel memory p = parcels[i];
+            (p.inbox, p.batch) = (inbox, nextBatch());
+            p.batch.index += i + (gap % 3 == 0 ? i * (gap % 2) : 0);
+            (p.batch.firstHeight, p.batch.lastHeight) = (height + 10 * i, height + 10 * i + 9);
+            p.batch.forcedCursor += i * (take % 3);
+            bytes memory encoded_ = this.encoded(inbox, end, p.batch);
+            p.certificate = BlsReadable.sign(SECRET, Messages.signedBatch(encoded_));
+            end = Messages.head(encoded_);
+        }
+        try carrier.post(parcels) {
+            if (parcels[1].batch.index != index + 1 || queue.expired(parcels[1].batch.forcedCursor)) skipped = true;
+            (head, index, height) = (end, index + 2, height + 20);
         } catch {}
     }
 

@@ -4,6 +4,7 @@ use crate::{
     evm::{Execution, Outcome},
     minute::LastMinute,
     settlement::Board,
+    shared::Standing,
     tally::Tally,
 };
 use alloy_primitives::Address;
@@ -262,6 +263,19 @@ impl Client {
     /// The height of the final block that ordered a transaction.
     pub async fn ordered_at(&self, id: TxId) -> Result<Option<u64>, Refusal> {
         self.ledger.ordered_at(id).await
+    }
+
+    /// The height of a block that ordered a transaction and has become final not long ago.
+    pub fn final_lately(&self, id: &TxId) -> Option<u64> {
+        match self.shared.standing(id) {
+            Standing::Finalized { height, .. } => Some(height),
+            _ => None,
+        }
+    }
+
+    /// Heights of final blocks that may have a transaction with this id, or a leg of a bundle with this hash.
+    pub async fn heights_of(&self, id: TxId) -> Result<Vec<u64>, Refusal> {
+        self.ledger.heights_of(id).await
     }
 
     pub fn mempool(&self) -> PoolStats {

@@ -8,7 +8,7 @@ mod calldata;
 mod directory;
 
 pub use beacon::{BlobSource, Blobs, BlockId};
-pub use calldata::Calldata;
+pub use calldata::{CALLDATA_BYTES_MAX, Calldata};
 pub use directory::Directory;
 
 use crate::events::Posted;

@@ -4,7 +4,7 @@
 use crate::{
     bls,
     client::{Client, L1Error},
-    contracts::{BatchInbox, ClusterRegistry, ForcedQueue, OpenPolicy},
+    contracts::{BatchCarrier, BatchInbox, ClusterRegistry, ForcedQueue, OpenPolicy},
     transaction::{Draft, Fees},
 };
 use alloy_eips::BlockId;
@@ -34,6 +34,7 @@ pub struct Plan {
     first_nonce: u64,
     pub registry: L1Address,
     pub policy: L1Address,
+    pub carrier: L1Address,
     pub rollups: BTreeMap<RollupId, RollupContracts>,
 }
 
@@ -46,15 +47,15 @@ impl Plan {
             nonce += 1;
             address
         };
-        let (registry, policy) = (next(), next());
+        let (registry, policy, carrier) = (next(), next(), next());
         let rollups =
             rollups.into_iter().map(|id| (id, RollupContracts { queue: next(), inbox: next() })).collect();
-        Self { deployer, first_nonce, registry, policy, rollups }
+        Self { deployer, first_nonce, registry, policy, carrier, rollups }
     }
 
     /// How many it takes, the registration included.
     pub fn transactions(&self) -> u64 {
-        2 + 2 * self.rollups.len() as u64 + 1
+        3 + 2 * self.rollups.len() as u64 + 1
     }
 }
 
@@ -201,6 +202,7 @@ pub async fn deploy(
     let arguments = ClusterRegistry::constructorCall { owner_: owner, rotationDelay_: delay }.abi_encode();
     deployer.create("ClusterRegistry", &ClusterRegistry::BYTECODE, arguments, &plan.registry).await?;
     deployer.create("OpenPolicy", &OpenPolicy::BYTECODE, Vec::new(), &plan.policy).await?;
+    deployer.create("BatchCarrier", &BatchCarrier::BYTECODE, Vec::new(), &plan.carrier).await?;
 
     for (rollup, contracts) in &plan.rollups {
         let arguments = ForcedQueue::constructorCall {
@@ -220,6 +222,7 @@ pub async fn deploy(
             cluster: cluster.id(),
             queue: Address::from(contracts.queue.0),
             policy: Address::from(plan.policy.0),
+            carrier: Address::from(plan.carrier.0),
             firstHeight: first_height,
             slotSeconds: slot_seconds,
             graceSlots: grace_slots,
@@ -242,7 +245,7 @@ pub async fn deploy(
 
 /// Whether the contracts of a plan are there.
 pub async fn is_deployed(client: &Client, plan: &Plan) -> Result<bool, L1Error> {
-    let last = plan.rollups.values().next_back().map_or(plan.policy, |contracts| contracts.inbox);
+    let last = plan.rollups.values().next_back().map_or(plan.carrier, |contracts| contracts.inbox);
     let code: Bytes = client.ask("eth_getCode", (Address::from(last.0), BlockId::latest())).await?;
     Ok(!code.is_empty())
 }

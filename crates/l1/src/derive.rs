@@ -19,13 +19,12 @@ mod state;
 use crate::{
     bls,
     client::{Client, L1Error},
-    contracts::BatchInbox,
+    contracts::{batches_in, carrier},
     da::{Backend, DaError},
-    events::{self, Posted, RollupEvents, batch_of},
+    events::{self, Posted, RollupEvents, address, batch_of},
 };
 use alloy_primitives::Address;
 use alloy_rpc_types_eth::BlockNumberOrTag;
-use alloy_sol_types::SolCall as _;
 use baton_settlement::{Contents, ContentsLimits, ForcedEntry, InboxState, Place, Terms, decode, is_signed};
 use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
 use executor::Executor;
@@ -93,6 +92,8 @@ pub use executor::Head;
 pub struct Deriver {
     client: Arc<Client>,
     config: Config,
+    /// The contract that may bring several batches at once, as the inbox says.
+    carrier: Option<Address>,
     events: RollupEvents,
     /// Next block of L1, and the last one that was read.
     next_block: u64,
@@ -112,6 +113,7 @@ impl Deriver {
             Some(directory) => State::read(directory, &config.chain, config.rollup.id)?,
             None => None,
         };
+        let carrier = carrier(&client, address(&config.terms.inbox)).await?;
         let executor = Executor::open(&config, saved.as_ref().map(|state| state.next_height))?;
         let (events, scanned, order_root) = match saved {
             None => (RollupEvents::new(config.terms.clone()), (0, EMPTY), EMPTY),
@@ -136,7 +138,18 @@ impl Deriver {
         };
         let next_block = config.start_block.max(scanned.0 + 1);
         let (pending, cursor) = (VecDeque::new(), events.latest().forced_cursor);
-        Ok(Self { client, config, events, next_block, scanned, pending, cursor, order_root, executor })
+        Ok(Self {
+            client,
+            config,
+            carrier,
+            events,
+            next_block,
+            scanned,
+            pending,
+            cursor,
+            order_root,
+            executor,
+        })
     }
 
     /// Index of the next batch.
@@ -238,9 +251,11 @@ impl Deriver {
     async fn certificate(&self, posted: &Posted) -> Result<bool, DeriveError> {
         let batch = &posted.batch;
         let sent = self.client.transaction(posted.transaction).await?;
-        let inbox = Address::from(self.config.terms.inbox.0);
-        let call = BatchInbox::postCall::abi_decode(&sent.input).ok().filter(|_| sent.to == Some(inbox));
-        let Some(call) = call else { return Ok(false) };
+        let inbox = address(&self.config.terms.inbox);
+        let to = sent.to.filter(|to| *to == inbox || Some(*to) == self.carrier).unwrap_or_default();
+        let brought = batches_in(to, &sent.input).into_iter();
+        let mut brought = brought.filter(|(of, call)| *of == inbox && call.b.index == batch.index);
+        let Some((_, call)) = brought.next() else { return Ok(false) };
         let place = Place { index: batch.index, previous_head: batch.previous_head };
         let given =
             batch_of(&self.config.terms, place, &call.b).map_err(|what| self.wrong(batch.index, what))?;

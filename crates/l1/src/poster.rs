@@ -1,10 +1,12 @@
 //! Posts certified batches, in order, until they are on L1.
 //!
 //! ```text
-//! inbox: next index, head ─► certified batch for that place ─► data ─► would it pass? ─► send ─► mined?
-//!        ▲                          │ none yet: wait               │ no: why       ▲      │ no: raise fees
-//!        └──────────────────────────┴──────────────────────────────┴───────────────┴──────┘
+//! inboxes: next index, head ─► certified batches from there on ─► load ─► would it pass? ─► send ─► mined?
+//!        ▲                          │ none yet: wait               │ no: one by one  ▲      │ no: raise fees
+//!        └──────────────────────────┴──────────────────────────────┴─────────────────┴──────┘
 //! ```
+//! - **One transaction carries what is there and fits** ([`load`]): batches of several rollups, and several of one when there
+//!   is a backlog. When L1 refuses it as a whole, the first batch of each rollup goes alone, and shows which and why.
 //! - Nothing is remembered but fees: every round begins with what the inbox and the account say on L1. So a restart, a
 //!   reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
 //! - **Two posters**: the inbox refuses the second. [`PosterConfig::patience`] lets others go first (a lease); it
@@ -12,21 +14,23 @@
 //! - **Bounded**: fees, the cost of a batch and of a day, raises and failures have limits. Beyond them the rollup is
 //!   [`State::Degraded`] with the reason, and is tried again slowly.
 
+mod load;
+
 use crate::{
-    bls,
     client::{Client, L1Error},
-    contracts::BatchInbox,
-    da::{Backend, Carried},
-    events::{address, given},
+    contracts::{self, BatchInbox},
+    da::Backend,
+    events::address,
     transaction::{Draft, Fees},
 };
 use alloy_eips::BlockId;
-use alloy_primitives::{Address, B256, Bytes, TxKind, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_rpc_types_eth::{BlockNumberOrTag, TransactionRequest};
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::{SolCall as _, SolInterface as _};
-use baton_settlement::{BatchSource, Certified, Place, Terms};
+use alloy_sol_types::SolInterface as _;
+use baton_settlement::{BatchSource, Place, Terms};
 use baton_types::{Digest, RollupId};
+use load::{Load, Loaded, Loader, Parcel};
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
@@ -47,6 +51,8 @@ pub struct PosterConfig {
     pub mined_within: Duration,
     /// Raises of one transaction.
     pub raises_max: u32,
+    /// Batches in one transaction.
+    pub batches_max: usize,
     /// Failures in a row before the rollup is degraded.
     pub failures_max: u32,
     /// How often a degraded rollup is tried.
@@ -66,6 +72,7 @@ impl Default for PosterConfig {
             patience: Duration::ZERO,
             mined_within: Duration::from_secs(48),
             raises_max: 6,
+            batches_max: 8,
             failures_max: 5,
             degraded_poll: Duration::from_secs(60),
             gas_fee_max: 500 * gwei,
@@ -102,11 +109,15 @@ pub struct Status {
 }
 
 /// What one round for one rollup came to.
+#[derive(Clone)]
 enum Step {
     Idle,
     Waiting(String),
     Posted,
 }
+
+/// A step, or why there is none.
+type Outcome = Result<Step, String>;
 
 #[derive(Default)]
 struct Progress {
@@ -116,29 +127,17 @@ struct Progress {
     not_before: Option<Instant>,
 }
 
-/// A batch with what its transaction carries.
-struct Prepared {
-    place: Place,
-    certified: Arc<Certified>,
-    carried: Carried,
-}
-
-impl Prepared {
-    async fn new(place: Place, certified: Arc<Certified>, backend: &dyn Backend) -> Result<Self, String> {
-        let carried = backend.store(&certified.data).await.map_err(|error| error.to_string())?;
-        Ok(Self { place, certified, carried })
-    }
-}
-
 pub struct Poster {
     client: Arc<Client>,
     signer: PrivateKeySigner,
-    source: Arc<dyn BatchSource>,
-    rollups: Vec<(Terms, Arc<dyn Backend>)>,
+    loader: Loader,
     config: PosterConfig,
     progress: BTreeMap<RollupId, Progress>,
+    rounds: usize,
+    /// What carries several batches at once, when it is known whether anything does.
+    carrier: Option<Option<Address>>,
     /// Of batches behind those that were on their way: proving blobs takes as long as a block of L1.
-    prepared: BTreeMap<RollupId, Prepared>,
+    prepared: Vec<Parcel>,
     /// Fees last offered at this nonce.
     offered: Option<(u64, Fees)>,
     costs: VecDeque<(Instant, U256)>,
@@ -157,11 +156,12 @@ impl Poster {
         Self {
             client,
             signer,
-            source,
-            rollups,
+            loader: Loader { source, rollups: rollups.into() },
             config,
             progress: BTreeMap::new(),
-            prepared: BTreeMap::new(),
+            rounds: 0,
+            carrier: None,
+            prepared: Vec::new(),
             offered: None,
             costs: VecDeque::new(),
             status: Status::default(),
@@ -186,21 +186,46 @@ impl Poster {
 
     /// Tries each rollup once. True when anything was posted.
     pub async fn round(&mut self) -> bool {
-        let mut posted = false;
-        for index in 0..self.rollups.len() {
-            let rollup = self.rollups[index].0.rollup;
+        let mut places = Vec::new();
+        for number in 0..self.loader.rollups.len() {
+            let rollup = self.loader.rollups[number].0.rollup;
             let rests = self.progress.entry(rollup).or_default().not_before;
             if rests.is_some_and(|until| Instant::now() < until) {
                 continue;
             }
-            let outcome = self.step(index).await;
-            posted |= matches!(outcome, Ok(Step::Posted));
-            self.note(rollup, outcome);
+            match self.due(number).await {
+                Ok(place) => places.push((number, place)),
+                Err(outcome) => self.note(rollup, outcome),
+            }
         }
+        if places.is_empty() {
+            return false;
+        }
+        if self.carrier.is_none() {
+            let inbox = address(&self.loader.rollups[0].0.inbox);
+            self.carrier = contracts::carrier(&self.client, inbox).await.ok();
+        }
+        let batches = if self.carrier.flatten().is_some() { self.config.batches_max } else { 1 };
+        // Another is first each time, so that one with large batches leaves room for all.
+        self.rounds = self.rounds.wrapping_add(1);
+        let first = self.rounds % places.len();
+        places.rotate_left(first);
+        let ready = std::mem::take(&mut self.prepared);
+        let Loaded { load, behind, refused } = self.loader.load(places, ready, batches).await;
+        for (rollup, reason) in refused {
+            self.note(rollup, Err(reason));
+        }
+        if load.parcels.is_empty() {
+            return false;
+        }
+        let loader = self.loader.clone();
+        let prepare = loader.load(behind, Vec::new(), batches);
+        let (posted, ahead) = futures::future::join(self.send(load), prepare).await;
+        self.prepared = ahead.load.parcels;
         posted
     }
 
-    fn note(&mut self, rollup: RollupId, outcome: Result<Step, String>) {
+    fn note(&mut self, rollup: RollupId, outcome: Outcome) {
         let progress = self.progress.entry(rollup).or_default();
         let state = match outcome {
             Ok(step) => {
@@ -252,44 +277,54 @@ impl Poster {
         })
     }
 
-    async fn step(&mut self, index: usize) -> Result<Step, String> {
-        let (terms, backend) = self.rollups[index].clone();
-        let (rollup, inbox) = (terms.rollup, address(&terms.inbox));
-        let place = self.place(inbox).await.map_err(|error| error.to_string())?;
+    /// Where the next batch of a rollup goes, when there is one whose turn has come.
+    async fn due(&mut self, number: usize) -> Result<Place, Outcome> {
+        let terms = self.loader.rollups[number].0.clone();
+        let rollup = terms.rollup;
+        let place = self.place(address(&terms.inbox)).await.map_err(|error| Err(error.to_string()))?;
         self.set(rollup, Some(place.index), State::Idle);
-        let Some(certified) = self.source.certified(rollup, place).await else { return Ok(Step::Idle) };
+        if self.loader.source.certified(rollup, place).await.is_none() {
+            return Err(Ok(Step::Idle));
+        }
         if let Some(rest) = self.others_first(rollup, place.index) {
-            return Ok(Step::Waiting(format!("another poster may go first for {} ms", rest.as_millis())));
+            return Err(Ok(Step::Waiting(format!(
+                "another poster may go first for {} ms",
+                rest.as_millis()
+            ))));
         }
         self.set(rollup, None, State::Posting);
-        let prepared = self.prepared.remove(&rollup).filter(|prepared| prepared.place == place);
-        let prepared = match prepared {
-            Some(prepared) => prepared,
-            None => Prepared::new(place, certified, &*backend).await?,
-        };
-        let Prepared { certified, carried, .. } = prepared;
-        let Certified { batch, signature, .. } = &*certified;
-        let call = BatchInbox::postCall {
-            b: given(batch),
-            certificate: bls::signature(signature),
-            data: carried.calldata,
-        };
-        let draft = Draft {
-            nonce: 0,
-            to: TxKind::Call(inbox),
-            input: call.abi_encode().into(),
-            gas: 0,
-            fees: Fees { gas: 0, tip: 0, blob: 0 },
-            sidecar: carried.sidecar,
-        };
-        let next = Place { index: place.index + 1, previous_head: batch.head() };
-        let source = self.source.clone();
-        let prepare = async {
-            let certified = source.certified(rollup, next).await?;
-            Prepared::new(next, certified, &*backend).await.ok()
-        };
-        let (posted, prepared) = futures::future::join(self.post(inbox, place, draft), prepare).await;
-        self.prepared.extend(prepared.map(|prepared| (rollup, prepared)));
+        Ok(place)
+    }
+
+    /// What would go to L1, when L1 would take it.
+    async fn draft(&mut self, load: &Load) -> Result<Draft, Outcome> {
+        let mut draft = load.draft(self.carrier.flatten());
+        let text = |error: L1Error| Err(error.to_string());
+        draft.fees = Fees::market(&self.client, draft.sidecar.is_some()).await.map_err(text)?;
+        let gas = self.estimate(self.signer.address(), &draft).await.map_err(|error| refusal(&error))?;
+        draft.gas = gas + gas / 4;
+        self.within_limits(load, &draft).map_err(Err)?;
+        Ok(draft)
+    }
+
+    /// Sends a load, or each rollup's first batch alone when it does not pass as a whole. True when any was posted.
+    async fn send(&mut self, load: Load) -> bool {
+        let mut posted = false;
+        let mut loads = VecDeque::from([load]);
+        while let Some(load) = loads.pop_front() {
+            let outcome = match self.draft(&load).await {
+                Ok(draft) => self.post(&load, draft).await,
+                Err(_) if load.parcels.len() > 1 => {
+                    loads.extend(load.alone());
+                    continue;
+                }
+                Err(outcome) => outcome,
+            };
+            posted |= matches!(outcome, Ok(Step::Posted));
+            for rollup in load.rollups() {
+                self.note(rollup, outcome.clone());
+            }
+        }
         posted
     }
 
@@ -308,15 +343,11 @@ impl Poster {
     }
 
     /// Sends a draft, and sends it again for more until the inbox has moved on.
-    async fn post(&mut self, inbox: Address, place: Place, mut draft: Draft) -> Result<Step, String> {
+    async fn post(&mut self, load: &Load, mut draft: Draft) -> Outcome {
         let blobs = draft.sidecar.is_some();
         let me = self.signer.address();
         let text = |error: L1Error| error.to_string();
-        draft.fees = Fees::market(&self.client, blobs).await.map_err(text)?;
-        match self.estimate(me, &draft).await {
-            Ok(gas) => draft.gas = gas + gas / 4,
-            Err(error) => return refusal(&error),
-        }
+        let (_, place) = load.first();
         let mut hashes: Vec<B256> = Vec::new();
         for _ in 0..=self.config.raises_max {
             draft.nonce = self.client.nonce(me).await.map_err(text)?;
@@ -325,7 +356,7 @@ impl Poster {
             {
                 draft.fees = draft.fees.at_least(&offered.raised(blobs));
             }
-            self.within_limits(&draft)?;
+            self.within_limits(load, &draft)?;
             let (hash, raw) = draft.clone().sign(&self.signer, self.client.chain_id())?;
             self.offered = Some((draft.nonce, draft.fees));
             match self.client.send(&raw).await {
@@ -337,7 +368,7 @@ impl Poster {
                 Err(L1Error::Refused { message, .. }) if message.contains("nonce too low") => {}
                 Err(error) => return Err(text(error)),
             }
-            if let Some(step) = self.mined(inbox, place, &hashes).await? {
+            if let Some(step) = self.mined(load, &hashes).await? {
                 return Ok(step);
             }
             info!(
@@ -364,7 +395,7 @@ impl Poster {
         self.client.estimate(&request).await
     }
 
-    fn within_limits(&mut self, draft: &Draft) -> Result<(), String> {
+    fn within_limits(&mut self, load: &Load, draft: &Draft) -> Result<(), String> {
         let PosterConfig { gas_fee_max, blob_fee_max, batch_cost_max, day_cost_max, .. } = self.config;
         let Fees { gas, blob, .. } = draft.fees;
         if gas > gas_fee_max || blob > blob_fee_max {
@@ -373,8 +404,11 @@ impl Poster {
             ));
         }
         let (cost, spent) = (draft.cost_max(), self.spent());
-        if cost > batch_cost_max {
-            return Err(format!("a batch may cost {cost} wei; the limit is {batch_cost_max}"));
+        let batches = load.parcels.len();
+        if cost > batch_cost_max.saturating_mul(U256::from(batches)) {
+            return Err(format!(
+                "{batches} batches may cost {cost} wei; the limit is {batch_cost_max} for each"
+            ));
         }
         if spent.saturating_add(cost) > day_cost_max {
             return Err(format!("{spent} wei were spent in 24 hours; the limit is {day_cost_max}"));
@@ -382,27 +416,29 @@ impl Poster {
         Ok(())
     }
 
-    /// Waits until the inbox has taken the batch, from whoever. None when the time is over.
-    async fn mined(&mut self, inbox: Address, place: Place, hashes: &[B256]) -> Result<Option<Step>, String> {
+    /// Waits until the inbox has taken the first batch, from whoever. None when the time is over.
+    async fn mined(&mut self, load: &Load, hashes: &[B256]) -> Result<Option<Step>, String> {
+        let (inbox, place) = load.first();
         let text = |error: L1Error| error.to_string();
-        let started = Instant::now();
+        let (started, mut moved) = (Instant::now(), false);
         while started.elapsed() < self.config.mined_within {
-            // Read first: when it was this poster that moved it, the receipt is there.
-            let moved = self.place(inbox).await.map_err(text)?.index > place.index;
+            let moved_before = moved;
+            moved = self.place(inbox).await.map_err(text)?.index > place.index;
             for hash in hashes {
                 let Some(receipt) = self.client.receipt(*hash).await.map_err(text)? else { continue };
                 let blob = U256::from(receipt.blob_gas_used.unwrap_or_default())
                     * U256::from(receipt.blob_gas_price.unwrap_or_default());
                 let cost = U256::from(receipt.gas_used) * U256::from(receipt.effective_gas_price) + blob;
                 self.costs.push_back((Instant::now(), cost));
-                let (index, gas) = (place.index, receipt.gas_used);
+                let (index, batches, gas) = (place.index, load.parcels.len(), receipt.gas_used);
                 if receipt.status() {
-                    info!(index, gas, %cost, transaction = %hash, "posted a batch");
+                    info!(index, batches, gas, %cost, transaction = %hash, "posted");
                     return Ok(Some(Step::Posted));
                 }
                 return Ok(Some(Step::Waiting(format!("transaction {hash} for batch {index} failed on L1"))));
             }
-            if moved {
+            // When it was this poster that moved it, a node may have the receipt a moment later.
+            if moved && moved_before {
                 let index = place.index;
                 return Ok(Some(Step::Waiting(format!("another poster was first with batch {index}"))));
             }
@@ -421,7 +457,7 @@ fn underpriced(message: &str) -> bool {
 }
 
 /// Whether a refusal passes by itself.
-fn refusal(error: &L1Error) -> Result<Step, String> {
+fn refusal(error: &L1Error) -> Outcome {
     use BatchInbox::BatchInboxErrors as Revert;
     let revert = error.revert().map(|data: &Bytes| Revert::abi_decode(data));
     match revert {

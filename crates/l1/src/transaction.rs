@@ -2,7 +2,7 @@
 
 use crate::client::{Client, L1Error};
 use alloy_consensus::{
-    EthereumTxEnvelope, SignableTransaction as _, TxEip1559, TxEip4844, TxEip4844Variant,
+    EthereumTxEnvelope, SignableTransaction, Signed, TxEip1559, TxEip4844, TxEip4844Variant,
     TxEip4844WithSidecar, TxEnvelope,
 };
 use alloy_eips::{
@@ -11,7 +11,7 @@ use alloy_eips::{
     eip7594::{BlobTransactionSidecarEip7594, BlobTransactionSidecarVariant},
 };
 use alloy_network::TxSignerSync as _;
-use alloy_primitives::{B256, Bytes, TxKind, U256};
+use alloy_primitives::{B256, Bytes, Signature, TxKind, U256};
 use alloy_rpc_types_eth::BlockNumberOrTag;
 use alloy_signer_local::PrivateKeySigner;
 
@@ -73,7 +73,7 @@ impl Draft {
         let Self { nonce, to, input, gas, fees, sidecar } = self;
         let envelope: TxEnvelope = match (sidecar, to) {
             (None, to) => {
-                let mut transaction = TxEip1559 {
+                let transaction = TxEip1559 {
                     chain_id,
                     nonce,
                     gas_limit: gas,
@@ -83,9 +83,7 @@ impl Draft {
                     input,
                     ..TxEip1559::default()
                 };
-                let signature =
-                    signer.sign_transaction_sync(&mut transaction).map_err(|error| error.to_string())?;
-                EthereumTxEnvelope::Eip1559(transaction.into_signed(signature))
+                EthereumTxEnvelope::Eip1559(signed(signer, transaction)?)
             }
             (Some(_), TxKind::Create) => {
                 return Err("a transaction with blobs creates no contract".to_owned());
@@ -104,14 +102,19 @@ impl Draft {
                     ..TxEip4844::default()
                 };
                 let sidecar = BlobTransactionSidecarVariant::Eip7594(*sidecar);
-                let mut transaction = TxEip4844Variant::TxEip4844WithSidecar(
-                    TxEip4844WithSidecar::from_tx_and_sidecar(transaction, sidecar),
-                );
-                let signature =
-                    signer.sign_transaction_sync(&mut transaction).map_err(|error| error.to_string())?;
-                EthereumTxEnvelope::Eip4844(transaction.into_signed(signature))
+                let transaction = TxEip4844WithSidecar::from_tx_and_sidecar(transaction, sidecar);
+                let transaction = TxEip4844Variant::TxEip4844WithSidecar(transaction);
+                EthereumTxEnvelope::Eip4844(signed(signer, transaction)?)
             }
         };
         Ok((*envelope.tx_hash(), envelope.encoded_2718()))
     }
+}
+
+fn signed<T: SignableTransaction<Signature>>(
+    signer: &PrivateKeySigner,
+    mut transaction: T,
+) -> Result<Signed<T>, String> {
+    let signature = signer.sign_transaction_sync(&mut transaction).map_err(|error| error.to_string())?;
+    Ok(transaction.into_signed(signature))
 }

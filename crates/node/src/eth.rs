@@ -86,6 +86,13 @@ impl Rollup {
         client.executions().map(served).collect()
     }
 
+    /// Of a transaction in what the block of the cluster at this height brought.
+    async fn place_at(&self, height: u64, transaction: &B256) -> Result<Option<Place>, Refusal> {
+        let Some(number) = self.execution.number_at(height).await? else { return Ok(None) };
+        let Some(stored) = self.execution.block(number).await? else { return Ok(None) };
+        Ok(stored.index(transaction).map(|index| Place { number, index }))
+    }
+
     /// A transaction that was ordered and left out. The cluster orders an id once in a window, so that the same
     /// bytes come too soon; signed again, with another fee, they are another transaction.
     async fn skipped(&self, id: TxId) -> Option<Rejected> {
@@ -231,10 +238,18 @@ impl Backend for Rollup {
         async move {
             self.execution.check()?;
             let id = TxId(transaction.0);
-            let Some(height) = self.client.ordered_at(id).await? else { return Ok(None) };
-            let Some(number) = self.execution.number_at(height).await? else { return Ok(None) };
-            let Some(stored) = self.execution.block(number).await? else { return Ok(None) };
-            Ok(stored.index(&transaction).map(|index| Place { number, index }))
+            // What was final lately is known at once; the index has everything, and legs of bundles by their hashes.
+            if let Some(height) = self.client.final_lately(&id)
+                && let Some(place) = self.place_at(height, &transaction).await?
+            {
+                return Ok(Some(place));
+            }
+            for height in self.client.heights_of(id).await? {
+                if let Some(place) = self.place_at(height, &transaction).await? {
+                    return Ok(Some(place));
+                }
+            }
+            Ok(None)
         }
         .boxed()
     }

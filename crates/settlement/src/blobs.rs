@@ -38,6 +38,11 @@ pub enum BlobError {
     Padding,
 }
 
+/// How many blobs so many bytes need.
+pub const fn count(bytes: usize) -> usize {
+    (LENGTH_BYTES + bytes).div_ceil(USED_BYTES)
+}
+
 /// As many blobs as the data need, and at least one.
 pub fn pack(data: &[u8]) -> Vec<Blob> {
     let length = u32::try_from(data.len()).expect("data are far below 4 GiB: limits of the genesis");

@@ -6,7 +6,7 @@ use alloy_consensus::{
     SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message,
 };
 use alloy_eips::eip2718::Encodable2718 as _;
-use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex};
+use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex, keccak256};
 use baton_node::accounts::{ACCOUNTS, CHAIN_ID};
 use serde_json::{Value, json};
 
@@ -89,6 +89,21 @@ fn a_transfer_has_one_receipt_on_every_node_and_after_kills() {
     let third = ask(&cluster.nodes[2], "eth_sendRawTransaction", json!([transfer(2)]));
     let third = receipt(&cluster.nodes[3], third["result"].as_str().unwrap());
     assert_eq!(third["status"], "0x1");
+    a_leg_of_a_bundle_is_found_by_its_hash(&cluster);
+}
+
+/// Its id is another: it commits to the bundle.
+fn a_leg_of_a_bundle_is_found_by_its_hash(cluster: &Cluster) {
+    let leg = transfer(3);
+    let legs = json!([{"rollup": "evm", "data": leg}, {"rollup": "demo", "data": "0x01"}]);
+    let sent = cluster.nodes[1].call("baton_submitBundle", json!({ "legs": legs })).unwrap();
+    let hash = keccak256(hex::decode(leg).unwrap()).to_string();
+    assert_ne!(sent["ids"][0], hash.as_str(), "{sent}");
+    for node in &cluster.nodes {
+        assert_eq!(receipt(node, &hash)["status"], "0x1");
+        let found = ask(node, "eth_getTransactionByHash", json!([hash]));
+        assert_eq!((&found["result"]["hash"], &found["result"]["nonce"]), (&json!(hash), &json!("0x3")));
+    }
 }
 
 /// In the words that wallets look for; and the accounts of block 0 are not in every answer.

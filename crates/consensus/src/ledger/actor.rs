@@ -215,7 +215,8 @@ impl<E: Runtime> Actor<E> {
             history = history.apply_batch(&batch).expect("the batch was made from this very state");
         }
         self.history = Some(history);
-        self.index.insert(height, block.inner().ids()).await;
+        let names = block.inner().ids().copied().chain(block.inner().leg_hashes());
+        self.index.insert(height, names).await;
     }
 
     /// A finalized block that does not follow the one before: the floor at which this node joins. It

@@ -1,4 +1,5 @@
-//! Where each finalized transaction is: id → height, on disk.
+//! Where each finalized transaction is: id → height, on disk. A leg of a bundle in an EVM rollup has two names, its id and
+//! the hash that wallets know it by.
 //!
 //! ```text
 //!  memory: entries since the last run ──(262,144 entries or 4,096 blocks)──► run of tier 0
@@ -233,11 +234,11 @@ impl<E: Runtime> Index<E> {
     }
 
     /// Indexes the transactions of the block at `height`, unless it is indexed already.
-    pub async fn insert<'a>(&mut self, height: u64, ids: impl Iterator<Item = &'a TxId>) {
+    pub async fn insert(&mut self, height: u64, ids: impl Iterator<Item = TxId>) {
         if height != self.next {
             return;
         }
-        self.memory.extend(ids.map(|id| (prefix(id), height)));
+        self.memory.extend(ids.map(|id| (prefix(&id), height)));
         self.next += 1;
         if self.memory.len() >= RUN_ENTRIES_MAX || self.next - self.memory_from >= RUN_BLOCKS_MAX {
             self.flush().await;

@@ -102,15 +102,18 @@ impl Mailbox {
         }
     }
 
+    /// Heights of final blocks that may have a transaction with this id, or a leg with this hash.
+    pub async fn heights_of(&self, id: TxId) -> Result<Vec<u64>, Refusal> {
+        let (reply, heights) = oneshot::channel();
+        self.sender.send(Request::Locate { id, reply }).await.map_err(stopped)?;
+        heights.await.map_err(stopped)
+    }
+
     /// The finalized block that has a transaction, and where.
     async fn locate(&self, id: TxId) -> Result<(Digested<Block>, Place), Refusal> {
         let heights = match self.shared.standing(&id) {
             Standing::Finalized { height, .. } => vec![height],
-            _ => {
-                let (reply, heights) = oneshot::channel();
-                self.sender.send(Request::Locate { id, reply }).await.map_err(stopped)?;
-                heights.await.map_err(stopped)?
-            }
+            _ => self.heights_of(id).await?,
         };
         let lowest = self.shared.lowest_height();
         for height in heights.into_iter().filter(|height| *height >= lowest) {

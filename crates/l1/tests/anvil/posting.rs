@@ -1,14 +1,16 @@
 //! Batches get to L1 once, in order, whatever happens on the way.
 
 use crate::{
-    cluster::{EVM, KINDS, OPAQUE, evm_batches, opaque_batches},
+    cluster::{EVM, Group, KINDS, OPAQUE, Source, evm_batches, opaque_batches},
     world::{World, signer, until},
 };
 use alloy_primitives::U256;
-use baton_l1::poster::{PosterConfig, State};
-use baton_types::{genesis::evm::Cadence, settlement::DataKind};
+use baton_l1::poster::{Poster, PosterConfig, State};
+use baton_settlement::{BatchSource, Certified, Place};
+use baton_types::{RollupId, genesis::evm::Cadence, settlement::DataKind};
+use futures::future::BoxFuture;
 use serde_json::json;
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 #[tokio::test]
 async fn every_kind_of_data_is_posted_in_order() {
@@ -33,14 +35,74 @@ async fn every_kind_of_data_is_posted_in_order() {
 }
 
 #[tokio::test]
+async fn one_transaction_carries_several_batches_of_several_rollups() {
+    for kind in KINDS {
+        let world = World::new(kind).await;
+        world.source.add(OPAQUE, opaque_batches(3).contents);
+        world.source.add(EVM, evm_batches(Cadence::PerBlock, 2).contents);
+        let mut poster = world.poster(1, &[OPAQUE, EVM], World::config());
+        until("all are posted", async || {
+            poster.round().await;
+            world.next_index(OPAQUE).await == 3 && world.next_index(EVM).await == 2
+        })
+        .await;
+        assert_eq!(world.client.nonce(signer(1).address()).await.unwrap(), 1, "{kind:?}: in one transaction");
+        let posted: Vec<_> = world.batch_events().await;
+        let of = |rollup: RollupId| {
+            let inbox = world.plan.rollups[&rollup].inbox;
+            posted.iter().filter(move |(at, _)| at.0.0 == inbox.0).map(|(_, event)| event)
+        };
+        assert_eq!((of(OPAQUE).count(), of(EVM).count()), (3, 2));
+        assert!(of(EVM).all(|event| event.poster == signer(1).address()), "not the carrier");
+        let blobs: usize = posted.iter().map(|(_, event)| event.blobs.len()).sum();
+        assert_eq!(blobs, if kind == DataKind::Blobs { 5 } else { 0 }, "each has its own");
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_is_refused_holds_up_its_own_rollup_only() {
+    let world = World::new(DataKind::Blobs).await;
+    world.source.add(OPAQUE, opaque_batches(2).contents);
+    // Certified by another group than the registry knows.
+    let other = Source::new(Group::deal(99), [world.terms(EVM)]);
+    other.add(EVM, evm_batches(Cadence::PerBlock, 1).contents);
+    let both = Arc::new(Either { opaque: world.source.clone(), evm: other });
+    let rollups = [EVM, OPAQUE].map(|rollup| (world.terms(rollup), world.backend())).into();
+    let config = PosterConfig { failures_max: 1, ..World::config() };
+    let mut poster = Poster::new(world.client.clone(), signer(1), both, rollups, config);
+    until("the good ones are posted", async || {
+        poster.round().await;
+        world.next_index(OPAQUE).await == 2
+    })
+    .await;
+    assert_eq!(world.next_index(EVM).await, 0);
+    let state = poster.status().borrow().rollups[&EVM].state.clone();
+    assert!(matches!(&state, State::Degraded(reason) if reason.contains("certificate")), "{state:?}");
+}
+
+/// Batches of each rollup from a source of its own.
+struct Either {
+    opaque: Arc<Source>,
+    evm: Arc<Source>,
+}
+
+impl BatchSource for Either {
+    fn certified(&self, rollup: RollupId, place: Place) -> BoxFuture<'_, Option<Arc<Certified>>> {
+        if rollup == EVM { self.evm.certified(rollup, place) } else { self.opaque.certified(rollup, place) }
+    }
+}
+
+#[tokio::test]
 async fn what_a_reorg_drops_is_posted_again() {
     let world = World::new(DataKind::Calldata).await;
     world.source.add(OPAQUE, opaque_batches(4).contents);
-    let mut poster = world.poster(1, &[OPAQUE], World::config());
+    // One batch per block of L1.
+    let config = PosterConfig { batches_max: 1, ..World::config() };
+    let mut poster = world.poster(1, &[OPAQUE], config);
     while poster.round().await {}
     assert_eq!(world.next_index(OPAQUE).await, 4);
     let head = world.head(OPAQUE).await;
-    // One batch per block of L1; the second time one of the blocks is that which took a dropped one's place.
+    // The second time one of the blocks is that which took a dropped one's place.
     for (depth, left) in [(1, 3), (3, 2)] {
         world.reorg(depth).await;
         assert_eq!(world.next_index(OPAQUE).await, left);
@@ -128,11 +190,11 @@ async fn limits_and_refusals_degrade_and_say_why() {
     assert_eq!(world.next_index(OPAQUE).await, 0);
 
     // Certified by another group than the registry knows.
-    let other = crate::cluster::Source::new(crate::cluster::Group::deal(99), [world.terms(OPAQUE)]);
+    let other = Source::new(Group::deal(99), [world.terms(OPAQUE)]);
     other.add(OPAQUE, opaque_batches(1).contents);
     let config = PosterConfig { failures_max: 1, ..World::config() };
     let rollups = vec![(world.terms(OPAQUE), world.backend())];
-    let mut poster = baton_l1::poster::Poster::new(world.client.clone(), signer(1), other, rollups, config);
+    let mut poster = Poster::new(world.client.clone(), signer(1), other, rollups, config);
     assert!(!poster.round().await);
     let status = poster.status();
     let state = status.borrow().rollups[&OPAQUE].state.clone();

@@ -52,11 +52,11 @@ async fn origins_entries_and_batches_through_reorgs() {
     assert_eq!(entries.iter().map(|entry| &entry.data[..]).collect::<Vec<_>>(), [&b"first"[..], b"second"]);
 
     // The entries and the batches are above the common ancestor: they are gone, and so is the origin.
-    world.reorg(7).await;
+    world.reorg(6).await;
     watcher.round().await;
     let snapshot = board.snapshot();
     assert_eq!(status.borrow().trouble, None);
-    assert_eq!((status.borrow().reorgs, status.borrow().deepest_reorg), (1, 7));
+    assert_eq!((status.borrow().reorgs, status.borrow().deepest_reorg), (1, 6));
     assert_eq!(status.borrow().beyond_finality, None);
     assert_eq!(snapshot.rollups[&OPAQUE].latest.next_index, 0);
     assert_eq!(snapshot.forced(EVM, 0, &snapshot.eligible.unwrap(), 10).unwrap().len(), 0);

@@ -5,8 +5,9 @@ use alloy_consensus::{SignableTransaction as _, TxEip1559, TxEnvelope};
 use alloy_eips::{BlockId, eip2718::Encodable2718 as _};
 use alloy_network::TxSignerSync as _;
 use alloy_primitives::{Address, B256, TxKind};
+use alloy_rpc_types_eth::{Filter, Log};
 use alloy_signer_local::PrivateKeySigner;
-use alloy_sol_types::SolCall as _;
+use alloy_sol_types::{SolCall as _, SolEvent as _};
 use baton_l1::{
     Client,
     anvil::{self, Anvil, Options},
@@ -186,6 +187,14 @@ impl World {
     pub async fn next_index(&self, rollup: RollupId) -> u64 {
         let inbox = Address::from(self.plan.rollups[&rollup].inbox.0);
         self.client.read(inbox, &BatchInbox::nextIndexCall {}, BlockId::latest()).await.unwrap()
+    }
+
+    /// Each batch that an inbox took, in their order.
+    pub async fn batch_events(&self) -> Vec<(Address, BatchInbox::BatchPosted)> {
+        let filter = Filter::new().from_block(0).event_signature(BatchInbox::BatchPosted::SIGNATURE_HASH);
+        let logs = self.client.logs(&filter).await.unwrap();
+        let event = |log: &Log| BatchInbox::BatchPosted::decode_log(&log.inner).unwrap().data;
+        logs.iter().map(|log| (log.address(), event(log))).collect()
     }
 
     pub async fn head(&self, rollup: RollupId) -> B256 {

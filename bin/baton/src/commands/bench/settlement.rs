@@ -27,6 +27,7 @@ use eyre::{WrapErr as _, bail, eyre};
 use serde::Serialize;
 use std::{
     cell::RefCell,
+    collections::HashSet,
     path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
@@ -85,6 +86,7 @@ struct Report {
     finalized_to_posted: Quantiles,
     posted_to_settled: Quantiles,
     batches: u64,
+    l1_transactions: u64,
     transactions: u64,
     gas_per_batch: f64,
     gas_per_transaction: f64,
@@ -136,7 +138,7 @@ async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre:
         to_settled.push(micros(settled - posted));
     }
     let transactions = meter.borrow().accepted() + to_posted.len() as u64;
-    let (batches, gas, blob_gas) = spent(&api, l1).await?;
+    let Spent { batches, l1_transactions, gas, blob_gas } = spent(&api, l1).await?;
 
     note(format!("L1 stands still for {:?}", args.stall));
     process::pause(l1_pid, true);
@@ -153,6 +155,7 @@ async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre:
         finalized_to_posted: Quantiles::of(to_posted),
         posted_to_settled: Quantiles::of(to_settled),
         batches,
+        l1_transactions,
         transactions,
         gas_per_batch: float(gas) / float(batches),
         gas_per_transaction: float(gas) / float(transactions),
@@ -216,24 +219,38 @@ async fn follow(api: Api, to_the_end: bool) -> eyre::Result<Climbed> {
     }
 }
 
-/// Batches on L1 so far, and what they cost there: gas and blob gas.
-async fn spent(api: &Api, l1: &str) -> eyre::Result<(u64, u64, u64)> {
+/// Batches on L1, and what they cost there.
+#[derive(Default)]
+struct Spent {
+    batches: u64,
+    /// One can carry several.
+    l1_transactions: u64,
+    gas: u64,
+    blob_gas: u64,
+}
+
+/// So far.
+async fn spent(api: &Api, l1: &str) -> eyre::Result<Spent> {
     let client = Client::new(&[l1.to_owned()], l1::CHAIN_ID).map_err(|error| eyre!(error))?;
-    let (mut from_index, mut batches, mut gas, mut blob_gas) = (0, 0, 0, 0);
+    let (mut from_index, mut spent, mut seen) = (0, Spent::default(), HashSet::new());
     loop {
         let params = BatchesParams { rollup: RollupRef::Name(ROLLUP.to_owned()), from_index, limit: None };
         let found: BatchesResult = api.call("baton_batches", Some(params)).await?;
         if found.batches.is_empty() {
-            return Ok((batches, gas, blob_gas));
+            return Ok(spent);
         }
         from_index = found.next_index;
         for transaction in found.batches.into_iter().filter_map(|batch| batch.l1_transaction) {
+            spent.batches += 1;
+            if !seen.insert(transaction.clone()) {
+                continue;
+            }
             let hash = transaction.parse().wrap_err("baton_batches names no transaction hash")?;
             let receipt = client.receipt(hash).await?;
             let receipt = receipt.ok_or_else(|| eyre!("L1 does not know transaction {transaction}"))?;
-            batches += 1;
-            gas += receipt.gas_used;
-            blob_gas += receipt.blob_gas_used.unwrap_or(0);
+            spent.l1_transactions += 1;
+            spent.gas += receipt.gas_used;
+            spent.blob_gas += receipt.blob_gas_used.unwrap_or(0);
         }
     }
 }
@@ -245,9 +262,10 @@ fn print(report: &Report, output: Output) {
     output.line(row(
         "on L1",
         format!(
-            "{} batches of {:.0} transactions, {} gas each",
+            "{} batches of {:.0} transactions in {} of L1, {} gas each",
             report.batches,
             float(report.transactions) / float(report.batches),
+            report.l1_transactions,
             whole(report.gas_per_batch)
         ),
     ));

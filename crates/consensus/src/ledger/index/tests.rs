@@ -25,7 +25,7 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
         let blocks = RUN_BLOCKS_MAX * 9 + 100;
         for height in 0..blocks {
             let ids: Vec<TxId> = (0..height % 3).map(|_| id(&mut rng)).collect();
-            index.insert(height, ids.iter()).await;
+            index.insert(height, ids.iter().copied()).await;
             model.extend(ids.into_iter().map(|id| (id, height)));
         }
         assert_eq!(index.next_height(), blocks);
@@ -42,13 +42,13 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
         assert_eq!(from, RUN_BLOCKS_MAX * 9);
         for height in from..blocks {
             let ids: Vec<_> = model.iter().filter(|(_, at)| **at == height).map(|(id, _)| *id).collect();
-            index.insert(height, ids.iter()).await;
+            index.insert(height, ids.iter().copied()).await;
         }
         check(&index, &model, 101).await;
         // A block that is indexed already changes nothing, and none may be skipped.
         let stranger = id(&mut rng);
-        index.insert(5, [stranger].iter()).await;
-        index.insert(blocks + 5, [stranger].iter()).await;
+        index.insert(5, [stranger].into_iter()).await;
+        index.insert(blocks + 5, [stranger].into_iter()).await;
         assert_eq!(index.find(&stranger).await, Vec::<u64>::new());
     });
 }
@@ -59,7 +59,7 @@ fn a_full_memory_is_one_run() {
         let mut rng = StdRng::seed_from_u64(8);
         let mut index = Index::open(context.child("index"), "index".to_owned(), u64::MAX).await;
         let ids: Vec<TxId> = (0..RUN_ENTRIES_MAX).map(|_| id(&mut rng)).collect();
-        index.insert(0, ids.iter()).await;
+        index.insert(0, ids.iter().copied()).await;
         assert_eq!(index.runs.len(), 1);
         for id in ids.iter().step_by(1_009) {
             assert_eq!(index.find(id).await, [0]);
@@ -73,9 +73,9 @@ fn runs_that_are_torn_or_covered_are_dropped() {
         let mut rng = StdRng::seed_from_u64(9);
         let first = id(&mut rng);
         let mut index = Index::open(context.child("first"), "index".to_owned(), u64::MAX).await;
-        index.insert(0, [first].iter()).await;
+        index.insert(0, [first].into_iter()).await;
         for height in 1..RUN_BLOCKS_MAX {
-            index.insert(height, [].iter()).await;
+            index.insert(height, [].into_iter()).await;
         }
         drop(index);
         // A run whose footer never came, and one whose heights a merged run covers.
@@ -104,7 +104,7 @@ fn ids_with_the_same_first_bytes_are_all_found() {
         for height in 0..RUN_BLOCKS_MAX {
             let ids: Vec<TxId> =
                 if height < 3 { vec![twin(u8::try_from(height).expect("small"))] } else { vec![] };
-            index.insert(height, ids.iter()).await;
+            index.insert(height, ids.iter().copied()).await;
         }
         let mut found = index.find(&twin(1)).await;
         found.sort_unstable();
@@ -121,7 +121,7 @@ fn a_window_drops_runs_below_it_and_merges_none_that_outgrow_it() {
         let mut ids = Vec::new();
         for height in 0..blocks {
             let id = id(&mut rng);
-            index.insert(height, [id].iter()).await;
+            index.insert(height, [id].into_iter()).await;
             ids.push(id);
         }
         assert!(index.runs.iter().all(|run| run.name.tier == 0), "a merged run would be too long");
@@ -138,8 +138,8 @@ fn a_window_drops_runs_below_it_and_merges_none_that_outgrow_it() {
         assert_eq!(index.find(&ids[0]).await, Vec::<u64>::new());
         // A floor far above.
         index.restart(blocks + 500).await;
-        index.insert(blocks, [ids[0]].iter()).await;
-        index.insert(blocks + 500, [ids[1]].iter()).await;
+        index.insert(blocks, [ids[0]].into_iter()).await;
+        index.insert(blocks + 500, [ids[1]].into_iter()).await;
         assert_eq!((index.find(&ids[0]).await, index.find(&ids[1]).await), (vec![], vec![blocks + 500]));
         assert!(context.scan("index").await.expect("readable").is_empty());
     });

@@ -217,10 +217,15 @@ impl From<Refused> for Refusal {
 impl Run {
     async fn work(self: Rc<Self>, api: Api, mut queue: VecDeque<Call>) {
         let batch = usize::try_from(self.load.batch).unwrap_or(usize::MAX);
-        while !queue.is_empty()
-            && let Some(due) = self.turn().await
-        {
-            let mut calls: Vec<_> = queue.drain(..batch.min(queue.len())).collect();
+        while !queue.is_empty() {
+            let again = queue.iter().take(batch).take_while(|call| call.sent != 0).count();
+            let (due, count) = match self.turn().await {
+                Some(due) => (due, batch.min(queue.len())),
+                // What was put off is offered again, or what was taken behind it would never have its turn.
+                None if again > 0 && Instant::now() < self.end + DRAIN_PATIENCE => (0, again),
+                None => break,
+            };
+            let mut calls: Vec<_> = queue.drain(..count).collect();
             calls.iter_mut().filter(|call| call.sent == 0).for_each(|call| call.sent = due);
             let answer = api.post(body(&calls)).await;
             let (left, time) = match answer {
