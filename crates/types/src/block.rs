@@ -28,7 +28,6 @@ use crate::{
     reshare,
     results::{self, EvmRollups, ExecutionResult, Results},
 };
-use alloy_primitives::keccak256;
 use bytes::BufMut;
 use commonware_codec::{
     Buf, Encode, EncodeSize, Error, FixedSize, RangeCfg, Read, ReadExt, Write, varint::UInt,
@@ -437,16 +436,6 @@ impl Block {
 
     pub fn ids(&self) -> impl Iterator<Item = &TxId> {
         self.ids.iter().flatten()
-    }
-
-    /// The hashes by which wallets know the legs of bundles in EVM rollups; the ids of all other transactions there are
-    /// such hashes.
-    pub fn leg_hashes(&self) -> impl Iterator<Item = TxId> {
-        let evm = EvmRollups::new(self.body.results.keys().copied());
-        let executed = self.body.segments.iter().filter(move |segment| evm.contains(segment.rollup));
-        let transactions = executed.flat_map(|segment| &segment.transactions);
-        let legs = transactions.filter(|transaction| transaction.bundle.is_some());
-        legs.map(|leg| TxId(keccak256(&leg.payload).0))
     }
 
     pub fn transactions(&self) -> usize {

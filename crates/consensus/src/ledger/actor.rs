@@ -4,7 +4,8 @@ use crate::{
     broken::{Broken, OrEnd as _},
     shared::Shared,
 };
-use baton_types::{Block, Digest, Height, merkle};
+use alloy_primitives::keccak256;
+use baton_types::{Block, Digest, Height, TxId, merkle};
 use commonware_actor::Feedback;
 use commonware_consensus::{
     Heightable as _, Reporter,
@@ -215,7 +216,7 @@ impl<E: Runtime> Actor<E> {
             history = history.apply_batch(&batch).expect("the batch was made from this very state");
         }
         self.history = Some(history);
-        let names = block.inner().ids().copied().chain(block.inner().leg_hashes());
+        let names = block.inner().ids().copied().chain(leg_hashes(block.inner()));
         self.index.insert(height, names).await;
     }
 
@@ -341,4 +342,12 @@ impl<E: Runtime> Actor<E> {
             }
         }
     }
+}
+
+/// The hashes by which wallets know legs of bundles in EVM rollups; the ids of all other transactions there are such hashes.
+fn leg_hashes(block: &Block) -> impl Iterator<Item = TxId> {
+    let body = block.body();
+    let executed = body.segments.iter().filter(|segment| body.results.contains_key(&segment.rollup));
+    let legs = executed.flat_map(|segment| &segment.transactions).filter(|leg| leg.bundle.is_some());
+    legs.map(|leg| TxId(keccak256(&leg.payload).0))
 }
