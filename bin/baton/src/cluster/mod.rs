@@ -186,16 +186,20 @@ pub async fn shutdown() -> eyre::Result<()> {
     }
 }
 
-/// Starts a cluster in a temporary directory on free ports and waits until it finalizes.
-pub async fn temporary(options: layout::Options) -> eyre::Result<Cluster> {
+/// Starts a cluster in a temporary directory on free ports and waits until it finalizes. `ground` starts what it stands on.
+pub async fn temporary<G>(
+    options: layout::Options,
+    ground: impl AsyncFnOnce(&Layout) -> eyre::Result<G>,
+) -> eyre::Result<(Cluster, G)> {
     let dir =
         tempfile::Builder::new().prefix("baton-").tempdir().wrap_err("cannot make a temporary directory")?;
     let base_port = Some(layout::free_base_port(options.nodes.unwrap_or(layout::NODES_MAX))?);
     let options = layout::Options { base_port, ..options };
     let layout = Layout::prepare(dir.path(), options)?;
+    let ground = ground(&layout).await?;
     let mut cluster = Cluster::start(layout, Some(dir))?;
     match cluster.ready().await {
-        Ok(()) => Ok(cluster),
+        Ok(()) => Ok((cluster, ground)),
         Err(error) => {
             cluster.stop().await;
             Err(error)

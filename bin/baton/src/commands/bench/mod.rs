@@ -31,7 +31,7 @@ mod watch;
 use crate::{
     cluster::{
         self, Cluster,
-        layout::{NODES_MAX, Options},
+        layout::{Layout, NODES_MAX, Options},
     },
     data,
     output::{Outcome, Output, note},
@@ -229,15 +229,24 @@ async fn with_devnet_of<T>(
     options: Options,
     work: impl AsyncFnOnce(&mut Cluster) -> eyre::Result<T>,
 ) -> eyre::Result<Option<T>> {
+    with_devnet_on(options, async |_| Ok(()), async |cluster, ()| work(cluster).await).await
+}
+
+/// Likewise; `ground` starts what the devnet stands on.
+async fn with_devnet_on<G, T>(
+    options: Options,
+    ground: impl AsyncFnOnce(&Layout) -> eyre::Result<G>,
+    work: impl AsyncFnOnce(&mut Cluster, G) -> eyre::Result<T>,
+) -> eyre::Result<Option<T>> {
     let shutdown = cluster::shutdown();
     tokio::pin!(shutdown);
-    let mut cluster = tokio::select! {
+    let (mut cluster, ground) = tokio::select! {
         result = &mut shutdown => return result.map(|()| None),
-        cluster = cluster::temporary(options) => cluster?,
+        started = cluster::temporary(options, ground) => started?,
     };
     let outcome = tokio::select! {
         result = &mut shutdown => result.map(|()| None),
-        outcome = work(&mut cluster) => outcome.map(Some),
+        outcome = work(&mut cluster, ground) => outcome.map(Some),
     };
     if outcome.is_err() {
         (0..cluster.layout().nodes()).for_each(|index| note(cluster.log_tail(index)));

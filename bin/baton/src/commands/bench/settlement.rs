@@ -2,12 +2,12 @@ use super::{
     load::{Load, Plan},
     meter::{Meter, Quantiles},
     report::{quantiles, row, whole},
-    with_devnet_of,
+    with_devnet_on,
 };
 use crate::{
     cluster::{
         Cluster, l1,
-        layout::{NODES_MAX, Options},
+        layout::{Layout, NODES_MAX, Options},
     },
     output::{Outcome, Output, note},
     process::{self, float},
@@ -103,8 +103,9 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         l1: Some(l1::Wanted { data: args.l1_data }),
         ..Options::default()
     };
-    let report = with_devnet_of(options, async |cluster| {
-        let chain = l1::start(cluster.layout(), &program).await?;
+    // Nodes that wait for L1 are not ready.
+    let start = async |layout: &Layout| l1::start(layout, &program).await;
+    let report = with_devnet_on(options, start, async |cluster, chain| {
         let pid = chain.pid().ok_or_else(|| eyre!("the local L1 has ended"))?;
         let report = measure(&args, cluster, &chain.url, pid).await;
         // It may stand still.
