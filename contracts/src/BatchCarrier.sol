@@ -25,11 +25,14 @@ struct Parcel {
 contract BatchCarrier {
     /// @notice There is nothing to post.
     error NoParcels();
+    /// @notice Readers of L1 may not decode what is encoded in another way than the usual one.
+    error NotCanonical();
 
     /// @notice Posts all parcels in their order, or none.
     /// @param parcels The parcels
     function post(Parcel[] calldata parcels) external {
         if (parcels.length == 0) revert NoParcels();
+        if (keccak256(msg.data) != keccak256(abi.encodeCall(this.post, (parcels)))) revert NotCanonical();
         for (uint256 i; i < parcels.length; ++i) {
             Parcel calldata p = parcels[i];
             p.inbox.postFor(msg.sender, p.batch, p.certificate, p.firstBlob, p.blobs, p.data);

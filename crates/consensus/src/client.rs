@@ -273,9 +273,9 @@ impl Client {
         }
     }
 
-    /// Heights of final blocks that may have a transaction with this id, or a leg of a bundle with this hash.
-    pub async fn heights_of(&self, id: TxId) -> Result<Vec<u64>, Refusal> {
-        self.ledger.heights_of(id).await
+    /// Heights of final blocks that may have a transaction with this hash, by itself or as a leg of a bundle.
+    pub async fn heights_of(&self, hash: TxId) -> Result<Vec<u64>, Refusal> {
+        self.ledger.heights_of(hash).await
     }
 
     pub fn mempool(&self) -> PoolStats {

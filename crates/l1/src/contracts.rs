@@ -14,7 +14,7 @@ sol!(ForcedQueue, "../../contracts/artifacts/ForcedQueue.json");
 sol!(OpenPolicy, "../../contracts/artifacts/OpenPolicy.json");
 
 /// A struct of one contract as that of another, where both take the same.
-pub(crate) fn same<A: SolValue, B: SolValue>(value: &A) -> B
+pub fn same<A: SolValue, B: SolValue>(value: &A) -> B
 where
     B: From<<B::SolType as alloy_sol_types::SolType>::RustType>,
 {

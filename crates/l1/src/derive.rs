@@ -23,7 +23,6 @@ use crate::{
     da::{Backend, DaError},
     events::{self, Posted, RollupEvents, address, batch_of},
 };
-use alloy_primitives::Address;
 use alloy_rpc_types_eth::BlockNumberOrTag;
 use baton_settlement::{Contents, ContentsLimits, ForcedEntry, InboxState, Place, Terms, decode, is_signed};
 use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
@@ -92,8 +91,6 @@ pub use executor::Head;
 pub struct Deriver {
     client: Arc<Client>,
     config: Config,
-    /// The contract that may bring several batches at once, as the inbox says.
-    carrier: Option<Address>,
     events: RollupEvents,
     /// Next block of L1, and the last one that was read.
     next_block: u64,
@@ -113,7 +110,6 @@ impl Deriver {
             Some(directory) => State::read(directory, &config.chain, config.rollup.id)?,
             None => None,
         };
-        let carrier = carrier(&client, address(&config.terms.inbox)).await?;
         let executor = Executor::open(&config, saved.as_ref().map(|state| state.next_height))?;
         let (events, scanned, order_root) = match saved {
             None => (RollupEvents::new(config.terms.clone()), (0, EMPTY), EMPTY),
@@ -138,18 +134,7 @@ impl Deriver {
         };
         let next_block = config.start_block.max(scanned.0 + 1);
         let (pending, cursor) = (VecDeque::new(), events.latest().forced_cursor);
-        Ok(Self {
-            client,
-            config,
-            carrier,
-            events,
-            next_block,
-            scanned,
-            pending,
-            cursor,
-            order_root,
-            executor,
-        })
+        Ok(Self { client, config, events, next_block, scanned, pending, cursor, order_root, executor })
     }
 
     /// Index of the next batch.
@@ -252,7 +237,11 @@ impl Deriver {
         let batch = &posted.batch;
         let sent = self.client.transaction(posted.transaction).await?;
         let inbox = address(&self.config.terms.inbox);
-        let to = sent.to.filter(|to| *to == inbox || Some(*to) == self.carrier).unwrap_or_default();
+        // What another contract was sent says nothing: whoever wrote it may show anything.
+        let Some(to) = sent.to else { return Ok(false) };
+        if to != inbox && Some(to) != carrier(&self.client, inbox).await? {
+            return Ok(false);
+        }
         let brought = batches_in(to, &sent.input).into_iter();
         let mut brought = brought.filter(|(of, call)| *of == inbox && call.b.index == batch.index);
         let Some((_, call)) = brought.next() else { return Ok(false) };

@@ -301,7 +301,7 @@ pub(crate) fn batch_of(terms: &Terms, place: Place, given: &BatchInbox::Batch) -
 }
 
 /// What the inbox is given for a batch.
-pub(crate) fn given(batch: &Batch) -> BatchInbox::Batch {
+pub fn given(batch: &Batch) -> BatchInbox::Batch {
     BatchInbox::Batch {
         keyGeneration: batch.key_generation,
         index: batch.index,

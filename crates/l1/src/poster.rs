@@ -6,7 +6,7 @@
 //!        └──────────────────────────┴──────────────────────────────┴─────────────────┴──────┘
 //! ```
 //! - **One transaction carries what is there and fits** ([`load`]): batches of several rollups, and several of one when there
-//!   is a backlog. When L1 refuses it as a whole, the first batch of each rollup goes alone, and shows which and why.
+//!   is a backlog. When L1 refuses it as a whole, it goes without the rollups whose next batch is refused.
 //! - Nothing is remembered but fees: every round begins with what the inbox and the account say on L1. So a restart, a
 //!   reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
 //! - **Two posters**: the inbox refuses the second. [`PosterConfig::patience`] lets others go first (a lease); it
@@ -134,8 +134,8 @@ pub struct Poster {
     config: PosterConfig,
     progress: BTreeMap<RollupId, Progress>,
     rounds: usize,
-    /// What carries several batches at once, when it is known whether anything does.
-    carrier: Option<Option<Address>>,
+    /// What carries several batches at once, once L1 has said so.
+    carrier: Option<Address>,
     /// Of batches behind those that were on their way: proving blobs takes as long as a block of L1.
     prepared: Vec<Parcel>,
     /// Fees last offered at this nonce.
@@ -203,19 +203,25 @@ impl Poster {
         }
         if self.carrier.is_none() {
             let inbox = address(&self.loader.rollups[0].0.inbox);
-            self.carrier = contracts::carrier(&self.client, inbox).await.ok();
+            self.carrier = contracts::carrier(&self.client, inbox).await.unwrap_or_default();
         }
-        let batches = if self.carrier.flatten().is_some() { self.config.batches_max } else { 1 };
+        let batches = if self.carrier.is_some() { self.config.batches_max } else { 1 };
         // Another is first each time, so that one with large batches leaves room for all.
         self.rounds = self.rounds.wrapping_add(1);
         let first = self.rounds % places.len();
         places.rotate_left(first);
         let ready = std::mem::take(&mut self.prepared);
         let Loaded { load, behind, refused } = self.loader.load(places, ready, batches).await;
+        let loaded = load.rollups();
+        for (number, _) in &behind {
+            let rollup = self.loader.rollups[*number].0.rollup;
+            let state = if loaded.contains(&rollup) { State::Posting } else { waits_for_room() };
+            self.set(rollup, None, state);
+        }
         for (rollup, reason) in refused {
             self.note(rollup, Err(reason));
         }
-        if load.parcels.is_empty() {
+        if loaded.is_empty() {
             return false;
         }
         let loader = self.loader.clone();
@@ -292,13 +298,12 @@ impl Poster {
                 rest.as_millis()
             ))));
         }
-        self.set(rollup, None, State::Posting);
         Ok(place)
     }
 
     /// What would go to L1, when L1 would take it.
     async fn draft(&mut self, load: &Load) -> Result<Draft, Outcome> {
-        let mut draft = load.draft(self.carrier.flatten());
+        let mut draft = load.draft(self.carrier);
         let text = |error: L1Error| Err(error.to_string());
         draft.fees = Fees::market(&self.client, draft.sidecar.is_some()).await.map_err(text)?;
         let gas = self.estimate(self.signer.address(), &draft).await.map_err(|error| refusal(&error))?;
@@ -307,25 +312,49 @@ impl Poster {
         Ok(draft)
     }
 
-    /// Sends a load, or each rollup's first batch alone when it does not pass as a whole. True when any was posted.
+    /// Sends a load, or what L1 takes of it. True when any was posted.
     async fn send(&mut self, load: Load) -> bool {
         let mut posted = false;
         let mut loads = VecDeque::from([load]);
         while let Some(load) = loads.pop_front() {
+            let several = load.parcels.len() > 1;
             let outcome = match self.draft(&load).await {
                 Ok(draft) => self.post(&load, draft).await,
-                Err(_) if load.parcels.len() > 1 => {
-                    loads.extend(load.alone());
+                Err(_) if several => {
+                    loads.extend(self.parts(load).await);
                     continue;
                 }
                 Err(outcome) => outcome,
             };
+            // Another poster was first with one of them.
+            if several && matches!(outcome, Ok(Step::Waiting(_))) {
+                loads.extend(self.parts(load).await);
+                continue;
+            }
             posted |= matches!(outcome, Ok(Step::Posted));
             for rollup in load.rollups() {
                 self.note(rollup, outcome.clone());
             }
         }
         posted
+    }
+
+    /// Of a load that does not pass, what is left without the rollups whose first batch does not pass either; when all of
+    /// them do, each by itself.
+    async fn parts(&mut self, mut load: Load) -> Vec<Load> {
+        let before = load.rollups().len();
+        let mut firsts = Vec::new();
+        for first in load.firsts() {
+            match self.draft(&first).await {
+                Ok(_) => firsts.push(first),
+                Err(outcome) => {
+                    let rollup = first.parcels[0].rollup;
+                    load.parcels.retain(|parcel| parcel.rollup != rollup);
+                    self.note(rollup, outcome);
+                }
+            }
+        }
+        if firsts.is_empty() || firsts.len() == before { firsts } else { vec![load] }
     }
 
     /// How long others may still go first.
@@ -446,6 +475,10 @@ impl Poster {
         }
         Ok(None)
     }
+}
+
+fn waits_for_room() -> State {
+    State::Waiting("the transaction before has no room for it".to_owned())
 }
 
 fn known(message: &str) -> bool {

@@ -244,12 +244,16 @@ impl Backend for Rollup {
             {
                 return Ok(Some(place));
             }
+            let mut pruned = None;
             for height in self.client.heights_of(id).await? {
-                if let Some(place) = self.place_at(height, &transaction).await? {
-                    return Ok(Some(place));
+                match self.place_at(height, &transaction).await {
+                    Ok(None) => {}
+                    Ok(place) => return Ok(place),
+                    Err(refusal) if refusal.reason == Reason::Pruned => pruned = Some(refusal),
+                    Err(refusal) => return Err(refusal),
                 }
             }
-            Ok(None)
+            pruned.map_or(Ok(None), Err)
         }
         .boxed()
     }

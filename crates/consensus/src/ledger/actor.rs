@@ -1,4 +1,7 @@
-use super::{Request, index::Index};
+use super::{
+    Request,
+    index::{Index, leg_name},
+};
 use crate::{
     aliases::{Marshal, Runtime},
     broken::{Broken, OrEnd as _},
@@ -216,7 +219,7 @@ impl<E: Runtime> Actor<E> {
             history = history.apply_batch(&batch).expect("the batch was made from this very state");
         }
         self.history = Some(history);
-        let names = block.inner().ids().copied().chain(leg_hashes(block.inner()));
+        let names = block.inner().ids().copied().chain(leg_names(block.inner()));
         self.index.insert(height, names).await;
     }
 
@@ -327,8 +330,8 @@ impl<E: Runtime> Actor<E> {
 
     async fn answer(&mut self, request: Request) {
         match request {
-            Request::Locate { id, reply } => {
-                let _ = reply.send(self.index.find(&id).await);
+            Request::Locate { names, reply } => {
+                let _ = reply.send(self.index.find(&names).await);
             }
             Request::History { height, leaves, reply } => {
                 let (leaves, location) = (mmr::Location::new(leaves), mmr::Location::new(height));
@@ -344,10 +347,10 @@ impl<E: Runtime> Actor<E> {
     }
 }
 
-/// The hashes by which wallets know legs of bundles in EVM rollups; the ids of all other transactions there are such hashes.
-fn leg_hashes(block: &Block) -> impl Iterator<Item = TxId> {
+/// Of legs of bundles in EVM rollups.
+fn leg_names(block: &Block) -> impl Iterator<Item = TxId> {
     let body = block.body();
     let executed = body.segments.iter().filter(|segment| body.results.contains_key(&segment.rollup));
     let legs = executed.flat_map(|segment| &segment.transactions).filter(|leg| leg.bundle.is_some());
-    legs.map(|leg| TxId(keccak256(&leg.payload).0))
+    legs.map(|leg| leg_name(&TxId(keccak256(&leg.payload).0)))
 }

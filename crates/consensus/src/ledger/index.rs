@@ -1,5 +1,5 @@
 //! Where each finalized transaction is: id → height, on disk. A leg of a bundle in an EVM rollup has two names, its id and
-//! the hash that wallets know it by.
+//! [`leg_name`] of the hash that wallets know it by.
 //!
 //! ```text
 //!  memory: entries since the last run ──(262,144 entries or 4,096 blocks)──► run of tier 0
@@ -19,6 +19,7 @@
 //! Deliberately absent: deletion of single entries, and a merge of runs beyond 256 MB.
 
 use crate::{aliases::Runtime, broken::OrEnd as _};
+use alloy_primitives::keccak256;
 use baton_types::TxId;
 use commonware_runtime::{Blob as _, ReadOptions, WriteOptions};
 use tracing::debug;
@@ -36,6 +37,12 @@ const CHUNK: usize = 16_384;
 const MAGIC: u64 = 0xba70_11de_0000_0001;
 
 type Entry = (u64, u64);
+
+/// Where legs with this hash are found: not under the hash itself, which is the id of the same transaction by itself, since a
+/// hostile proposer can order many copies of a leg.
+pub fn leg_name(hash: &TxId) -> TxId {
+    TxId(keccak256(hash.0).0)
+}
 
 pub struct Index<E: Runtime> {
     context: E,
@@ -245,13 +252,15 @@ impl<E: Runtime> Index<E> {
         }
     }
 
-    /// Heights whose blocks may have this transaction.
-    pub async fn find(&self, id: &TxId) -> Vec<u64> {
-        let wanted = prefix(id);
-        let mut heights: Vec<u64> =
-            self.memory.iter().filter(|(prefix, _)| *prefix == wanted).map(|(_, height)| *height).collect();
+    /// Heights whose blocks may have a transaction with one of these names.
+    pub async fn find(&self, names: &[TxId]) -> Vec<u64> {
+        let wanted: Vec<_> = names.iter().map(prefix).collect();
+        let in_memory = self.memory.iter().filter(|(prefix, _)| wanted.contains(prefix));
+        let mut heights: Vec<u64> = in_memory.map(|(_, height)| *height).collect();
         for run in self.runs.iter().rev() {
-            heights.extend(run.find(wanted).await);
+            for wanted in &wanted {
+                heights.extend(run.find(*wanted).await);
+            }
         }
         heights
     }

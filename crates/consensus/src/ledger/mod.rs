@@ -33,6 +33,7 @@ use baton_types::{
 use commonware_consensus::marshal::Identifier;
 use commonware_cryptography::{Digested, Digestible as _};
 use commonware_storage::merkle::mmr;
+use index::leg_name;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
@@ -43,12 +44,15 @@ const READS_MAX: usize = 2;
 /// Blocks looked through for the next certificate after a block without one of its own.
 const CERTIFICATE_DISTANCE_MAX: u64 = 1_024;
 
+/// Blocks that are looked into for one hash.
+const COPIES_MAX: usize = 64;
+
 /// What to do about a block that is not kept.
 const FULL: &str = "ask a node with full history";
 
 pub(crate) enum Request {
-    /// Heights at which the index has a transaction of such an id; nearly always one or none.
-    Locate { id: TxId, reply: oneshot::Sender<Vec<u64>> },
+    /// Heights at which the index has a transaction of such a name; nearly always one or none.
+    Locate { names: Vec<TxId>, reply: oneshot::Sender<Vec<u64>> },
     /// That the header at `height` is among the `leaves` first.
     History { height: u64, leaves: u64, reply: oneshot::Sender<Option<mmr::Proof<Digest>>> },
 }
@@ -102,10 +106,19 @@ impl Mailbox {
         }
     }
 
-    /// Heights of final blocks that may have a transaction with this id, or a leg with this hash.
-    pub async fn heights_of(&self, id: TxId) -> Result<Vec<u64>, Refusal> {
+    /// Heights of final blocks that may have a transaction with this hash, by itself or as a leg, the oldest first: a copy
+    /// that is ordered later is skipped.
+    pub async fn heights_of(&self, hash: TxId) -> Result<Vec<u64>, Refusal> {
+        let mut heights = self.heights(vec![hash, leg_name(&hash)]).await?;
+        heights.sort_unstable();
+        heights.dedup();
+        heights.truncate(COPIES_MAX);
+        Ok(heights)
+    }
+
+    async fn heights(&self, names: Vec<TxId>) -> Result<Vec<u64>, Refusal> {
         let (reply, heights) = oneshot::channel();
-        self.sender.send(Request::Locate { id, reply }).await.map_err(stopped)?;
+        self.sender.send(Request::Locate { names, reply }).await.map_err(stopped)?;
         heights.await.map_err(stopped)
     }
 
@@ -113,7 +126,7 @@ impl Mailbox {
     async fn locate(&self, id: TxId) -> Result<(Digested<Block>, Place), Refusal> {
         let heights = match self.shared.standing(&id) {
             Standing::Finalized { height, .. } => vec![height],
-            _ => self.heights_of(id).await?,
+            _ => self.heights(vec![id]).await?,
         };
         let lowest = self.shared.lowest_height();
         for height in heights.into_iter().filter(|height| *height >= lowest) {

@@ -68,10 +68,10 @@ impl Load {
     }
 
     /// The first batch of each rollup, each by itself.
-    pub fn alone(self) -> Vec<Self> {
+    pub fn firsts(&self) -> Vec<Self> {
         let mut seen = BTreeSet::new();
-        let first = self.parcels.into_iter().filter(|parcel| seen.insert(parcel.rollup));
-        first.map(|parcel| Self { parcels: vec![parcel] }).collect()
+        let firsts = self.parcels.iter().filter(|parcel| seen.insert(parcel.rollup));
+        firsts.map(|parcel| Self { parcels: vec![parcel.clone()] }).collect()
     }
 
     fn has_room_for(&self, kind: DataKind, bytes: usize) -> bool {

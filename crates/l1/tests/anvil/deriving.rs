@@ -2,14 +2,15 @@
 
 use crate::{
     cluster::{EVM, GENESIS, KINDS, OPAQUE, Ordered, evm_batches, opaque_batches, transfer},
-    world::{World, until},
+    world::{World, signer, until},
 };
+use alloy_primitives::{Address, TxKind};
 use baton_l1::{
     da::{Backend, Blobs},
     derive::{Config, DeriveError, Derived, Deriver},
 };
-use baton_settlement::{Contents, ContentsLimits};
-use baton_types::{RollupId, genesis::evm::Cadence, settlement::DataKind};
+use baton_settlement::{Certified, Contents, ContentsLimits, Place};
+use baton_types::{RollupId, genesis::evm::Cadence, merkle::EMPTY, settlement::DataKind};
 use serde_json::json;
 use std::{fs, path::PathBuf, sync::Arc};
 
@@ -59,6 +60,73 @@ async fn what_was_posted_comes_back() {
         let contents: Vec<_> = derived.iter().map(|batch| batch.contents.clone()).collect();
         assert!(contents == ordered.contents, "{kind:?}: {} batches", contents.len());
         assert!(derived.iter().all(|batch| batch.certificate_seen && batch.block.is_none()));
+    }
+}
+
+/// Its input can look like anything, such as a batch with a certificate that is none; what it does is another matter.
+#[tokio::test]
+async fn a_batch_that_another_contract_posted_is_derived() {
+    let world = World::new(DataKind::Directory).await;
+    let ordered = opaque_batches(1);
+    world.source.add(OPAQUE, ordered.contents.clone());
+    let inbox = Address::from(world.plan.rollups[&OPAQUE].inbox.0);
+    let certified = world.source.certify(OPAQUE, Place { index: 0, previous_head: EMPTY }).unwrap();
+    world.backend().store(&certified.data).await.unwrap();
+    let good = calls::post(&certified);
+    let bad = calls::carry(inbox, &certified, vec![7; 96]);
+
+    // What stands behind the first bytes of its input goes to the inbox.
+    let skipped = u16::try_from(bad.len()).unwrap().to_be_bytes();
+    let runtime = [
+        &[0x61][..],
+        &skipped,
+        &[0x36, 0x03, 0x80, 0x61],
+        &skipped,
+        &[0x5f, 0x37, 0x5f, 0x5f, 0x82, 0x5f, 0x5f, 0x73],
+        inbox.as_slice(),
+        &[0x5a, 0xf1, 0x15, 0x60, 0x2c, 0x57, 0x00, 0x5b, 0x5f, 0x5f, 0xfd],
+    ]
+    .concat();
+    assert_eq!(runtime[0x2c], 0x5b, "it jumps there when the inbox refuses");
+    let length = u8::try_from(runtime.len()).unwrap();
+    let create = [&[0x60, length, 0x80, 0x60, 0x09, 0x5f, 0x39, 0x5f, 0xf3][..], &runtime].concat();
+    world.send(TxKind::Create, create).await;
+    let forwarder = signer(2).address().create(0);
+    world.send(TxKind::Call(forwarder), [bad, good].concat()).await;
+    until("the inbox has the batch", async || world.next_index(OPAQUE).await == 1).await;
+    world.mine(FINAL).await;
+
+    let mut deriver = Deriver::open(world.client.clone(), config(&world, &ordered, None)).await.unwrap();
+    let derived = all(&mut deriver).await.unwrap();
+    assert!(derived[0].contents == ordered.contents[0]);
+    assert!(!derived[0].certificate_seen, "the inbox has checked it");
+}
+
+/// Inputs of transactions.
+mod calls {
+    use super::{Address, Certified};
+    use alloy_primitives::{Bytes, U256};
+    use alloy_sol_types::SolCall as _;
+    use baton_l1::{
+        contracts::{BatchCarrier, BatchInbox, same},
+        events::given,
+    };
+
+    pub fn post(certified: &Certified) -> Vec<u8> {
+        let certificate = baton_l1::bls::signature(&certified.signature);
+        BatchInbox::postCall { b: given(&certified.batch), certificate, data: Bytes::new() }.abi_encode()
+    }
+
+    pub fn carry(inbox: Address, certified: &Certified, certificate: Vec<u8>) -> Vec<u8> {
+        let parcel = BatchCarrier::Parcel {
+            inbox,
+            batch: same(&given(&certified.batch)),
+            certificate: certificate.into(),
+            firstBlob: U256::ZERO,
+            blobs: U256::ZERO,
+            data: Bytes::new(),
+        };
+        BatchCarrier::postCall { parcels: vec![parcel] }.abi_encode()
     }
 }
 

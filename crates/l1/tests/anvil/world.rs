@@ -155,17 +155,21 @@ impl World {
         self.source.escaped(rollup, to);
     }
 
-    /// Returns when a block has it.
     async fn call(&self, to: L1Address, input: Vec<u8>) {
+        self.send(TxKind::Call(Address::from(to.0)), input).await;
+    }
+
+    /// From an account that posts nothing else. Returns when a block has it.
+    pub async fn send(&self, to: TxKind, input: Vec<u8>) {
         let sender = signer(2);
         let nonce = self.client.nonce(sender.address()).await.unwrap();
         let mut transaction = TxEip1559 {
             chain_id: L1_CHAIN,
             nonce,
-            gas_limit: 300_000,
+            gas_limit: 1_000_000,
             max_fee_per_gas: 20_000_000_000,
             max_priority_fee_per_gas: 1,
-            to: TxKind::Call(Address::from(to.0)),
+            to,
             input: input.into(),
             ..TxEip1559::default()
         };

@@ -11,7 +11,7 @@ fn id(rng: &mut StdRng) -> TxId {
 
 async fn check(index: &Index<deterministic::Context>, model: &BTreeMap<TxId, u64>, every: usize) {
     for (id, height) in model.iter().step_by(every) {
-        assert!(index.find(id).await.contains(height), "{id} at {height}");
+        assert!(index.find(&[*id]).await.contains(height), "{id} at {height}");
     }
 }
 
@@ -32,7 +32,7 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
         assert_eq!(index.runs.iter().map(|run| run.name.tier).collect::<Vec<_>>(), [1, 0]);
         check(&index, &model, 97).await;
         for _ in 0..50 {
-            assert_eq!(index.find(&id(&mut rng)).await, Vec::<u64>::new());
+            assert_eq!(index.find(&[id(&mut rng)]).await, Vec::<u64>::new());
         }
 
         // What was only in memory is asked for again.
@@ -49,7 +49,7 @@ fn finds_what_was_inserted_over_merges_and_restarts() {
         let stranger = id(&mut rng);
         index.insert(5, [stranger].into_iter()).await;
         index.insert(blocks + 5, [stranger].into_iter()).await;
-        assert_eq!(index.find(&stranger).await, Vec::<u64>::new());
+        assert_eq!(index.find(&[stranger]).await, Vec::<u64>::new());
     });
 }
 
@@ -62,7 +62,7 @@ fn a_full_memory_is_one_run() {
         index.insert(0, ids.iter().copied()).await;
         assert_eq!(index.runs.len(), 1);
         for id in ids.iter().step_by(1_009) {
-            assert_eq!(index.find(id).await, [0]);
+            assert_eq!(index.find(&[*id]).await, [0]);
         }
     });
 }
@@ -91,7 +91,7 @@ fn runs_that_are_torn_or_covered_are_dropped() {
         let index = Index::open(context.child("second"), "index".to_owned(), u64::MAX).await;
         assert_eq!(index.runs.iter().map(|run| run.name).collect::<Vec<_>>(), [merged]);
         assert_eq!(index.next_height(), RUN_BLOCKS_MAX);
-        assert_eq!(index.find(&first).await, [0]);
+        assert_eq!(index.find(&[first]).await, [0]);
         assert_eq!(context.scan("index").await.expect("readable").len(), 1);
     });
 }
@@ -106,7 +106,7 @@ fn ids_with_the_same_first_bytes_are_all_found() {
                 if height < 3 { vec![twin(u8::try_from(height).expect("small"))] } else { vec![] };
             index.insert(height, ids.iter().copied()).await;
         }
-        let mut found = index.find(&twin(1)).await;
+        let mut found = index.find(&[twin(1)]).await;
         found.sort_unstable();
         assert_eq!(found, [0, 1, 2]);
     });
@@ -134,13 +134,13 @@ fn a_window_drops_runs_below_it_and_merges_none_that_outgrow_it() {
         let mut index = Index::open(context.child("second"), "index".to_owned(), RUN_BLOCKS_MAX).await;
         assert_eq!((index.first_height(), index.next_height()), (RUN_BLOCKS_MAX * 9, blocks));
         let last = ids.last().expect("many");
-        assert_eq!(index.find(last).await, [blocks - 1]);
-        assert_eq!(index.find(&ids[0]).await, Vec::<u64>::new());
+        assert_eq!(index.find(&[*last]).await, [blocks - 1]);
+        assert_eq!(index.find(&[ids[0]]).await, Vec::<u64>::new());
         // A floor far above.
         index.restart(blocks + 500).await;
         index.insert(blocks, [ids[0]].into_iter()).await;
         index.insert(blocks + 500, [ids[1]].into_iter()).await;
-        assert_eq!((index.find(&ids[0]).await, index.find(&ids[1]).await), (vec![], vec![blocks + 500]));
+        assert_eq!((index.find(&[ids[0]]).await, index.find(&[ids[1]]).await), (vec![], vec![blocks + 500]));
         assert!(context.scan("index").await.expect("readable").is_empty());
     });
 }
