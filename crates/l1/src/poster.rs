@@ -5,7 +5,7 @@
 //!        ▲                          │ none yet: wait               │ no: one by one  ▲      │ no: raise fees
 //!        └──────────────────────────┴──────────────────────────────┴─────────────────┴──────┘
 //! ```
-//! - **One transaction carries what is there and fits** ([`load`]): batches of several rollups, and several of one when there
+//! - **One transaction carries what is there and fits** (`load`): batches of several rollups, and several of one when there
 //!   is a backlog. When L1 refuses it as a whole, it goes without the rollups whose next batch is refused.
 //! - Nothing is remembered but fees: every round begins with what the inbox and the account say on L1. So a restart, a
 //!   reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
