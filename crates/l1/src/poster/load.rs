@@ -51,7 +51,7 @@ impl Parcel {
     }
 }
 
-/// Batches of one transaction, those of a rollup in their order. It has one at least.
+/// Batches of one transaction, those of a rollup in their order.
 #[derive(Default)]
 pub(super) struct Load {
     pub parcels: Vec<Parcel>,
@@ -62,7 +62,7 @@ impl Load {
         self.parcels.iter().map(|parcel| parcel.rollup).collect()
     }
 
-    /// The inbox and the place of the first batch.
+    /// The inbox and the place of the first batch. There has to be one.
     pub fn first(&self) -> (Address, Place) {
         (self.parcels[0].inbox, self.parcels[0].place)
     }
