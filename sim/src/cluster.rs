@@ -433,6 +433,13 @@ impl Cluster {
             .unwrap_or(0)
     }
 
+    /// The highest block that any member ever said was final.
+    pub fn highest(&self) -> u64 {
+        let last =
+            |member: &Member| member.witness.lock().chain.last_key_value().map_or(0, |(height, _)| *height);
+        self.members.iter().map(last).max().unwrap_or(0)
+    }
+
     /// The latest epoch any member is in.
     pub fn epoch(&self) -> Epoch {
         self.running().map(|(_, client)| client.live().epoch).max().unwrap_or(Epoch::zero())

@@ -245,8 +245,8 @@ async fn simulate(
     let mut load = Load::new(context.child("load"), scenario.rate);
     let mut violations = Vec::new();
     drive(&mut cluster, scenario, &mut load, &mut violations).await;
-    // Progress after the last fault is part of what must hold.
-    let height = scenario.min_height.max(cluster.lowest() + 3);
+    // Progress after the last fault is part of what must hold, on a member set back to a copy too.
+    let height = scenario.min_height.max(cluster.highest() + 3);
     if !drain(&context, &mut cluster, &load, height, scenario.drain_ms).await {
         violations.push(format!(
             "not settled {} ms after the end of the load: {} of {height} blocks final everywhere; {}",

@@ -22,7 +22,8 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn spawn(layout: &Layout, index: u16, flags: &[&str]) -> eyre::Result<Self> {
+    /// `under` is a program, with its arguments, that becomes the node.
+    pub fn spawn(layout: &Layout, index: u16, flags: &[&str], under: &[String]) -> eyre::Result<Self> {
         let log = layout.log(index);
         let log = fs::OpenOptions::new()
             .create(true)
@@ -30,7 +31,14 @@ impl Node {
             .open(&log)
             .wrap_err_with(|| format!("cannot open {}", log.display()))?;
         let program = std::env::current_exe().wrap_err("cannot find this program's own file")?;
-        let mut command = Command::new(&program);
+        let mut command = match under {
+            [] => Command::new(&program),
+            [first, rest @ ..] => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(&program);
+                command
+            }
+        };
         command
             .args(["node", "--exit-with-parent", "--config"])
             .arg(layout.config(index))

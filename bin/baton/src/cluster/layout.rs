@@ -20,6 +20,7 @@ use std::{
     collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener},
+    ops::RangeInclusive,
     path::{Path, PathBuf},
 };
 
@@ -42,6 +43,8 @@ pub struct Options {
     pub election: Option<Election>,
     pub epoch_blocks: Option<u64>,
     pub block_interval_min_ms: Option<u64>,
+    /// Most that a block has of any rollup that is not an EVM rollup.
+    pub opaque_block_bytes_max: Option<usize>,
     /// A local L1 to settle on.
     pub l1: Option<l1::Wanted>,
     /// More accounts of block 0 of `evm`.
@@ -183,6 +186,12 @@ impl Layout {
             let id = u32::try_from(devnet.rollups.len() + 1).wrap_err("too many rollups")?;
             devnet.rollups.push(Rollup::opaque(id, name, *data));
         }
+        if let Some(most) = options.opaque_block_bytes_max {
+            for rollup in devnet.rollups.iter_mut().filter(|rollup| rollup.evm.is_none()) {
+                rollup.block_bytes_max = most;
+                rollup.transaction_bytes_max = rollup.transaction_bytes_max.min(most / 2);
+            }
+        }
         for evm in devnet.rollups.iter_mut().filter_map(|rollup| rollup.evm.as_mut()) {
             evm.alloc.extend(options.evm_alloc.clone());
         }
@@ -293,6 +302,11 @@ impl Layout {
 
     pub fn rpc_url(&self, index: u16) -> String {
         format!("http://{}", local(self.ports.rpc(index)))
+    }
+
+    /// What nodes listen on for one another.
+    pub const fn p2p_ports(&self) -> RangeInclusive<u16> {
+        self.ports.p2p(0)..=self.ports.p2p(self.ports.nodes - 1)
     }
 
     pub fn ops_url(&self, index: u16) -> String {

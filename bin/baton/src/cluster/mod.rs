@@ -40,8 +40,9 @@ pub struct Cluster {
 impl Cluster {
     /// Starts all nodes of a prepared directory.
     pub fn start(layout: Layout, temporary: Option<tempfile::TempDir>) -> eyre::Result<Self> {
-        let nodes =
-            (0..layout.nodes()).map(|index| Node::spawn(&layout, index, &[])).collect::<Result<_, _>>()?;
+        let nodes = (0..layout.nodes())
+            .map(|index| Node::spawn(&layout, index, &[], &[]))
+            .collect::<Result<_, _>>()?;
         Ok(Self { layout, nodes, _temporary: temporary })
     }
 
@@ -117,7 +118,14 @@ impl Cluster {
 
     /// Starts a node that has ended, with these flags.
     pub fn restart(&mut self, index: u16, flags: &[&str]) -> eyre::Result<()> {
-        let fresh = Node::spawn(&self.layout, index, flags)?;
+        let fresh = Node::spawn(&self.layout, index, flags, &[])?;
+        *self.node(index)? = fresh;
+        Ok(())
+    }
+
+    /// Likewise, by another program that becomes the node.
+    pub fn restart_under(&mut self, index: u16, under: &[String]) -> eyre::Result<()> {
+        let fresh = Node::spawn(&self.layout, index, &[], under)?;
         *self.node(index)? = fresh;
         Ok(())
     }

@@ -27,25 +27,25 @@ const FOLLOW_INTERVAL: Duration = Duration::from_secs(4);
 pub struct Args {
     /// An endpoint of L1, http:// or ws://. Repeatable: the others are asked when one fails.
     #[arg(long = "l1", value_name = "URL", required = true)]
-    l1: Vec<String>,
+    pub l1: Vec<String>,
     /// Name or id of the rollup.
     #[arg(long, value_name = "NAME")]
-    rollup: String,
+    pub rollup: String,
     /// The genesis of the cluster.
     #[arg(long, value_name = "FILE")]
-    genesis: PathBuf,
+    pub genesis: PathBuf,
     /// Where blobs are read: a beacon node, or anvil as `anvil:URL`. Repeatable.
     #[arg(long, value_name = "URL")]
-    blobs: Vec<String>,
+    pub blobs: Vec<String>,
     /// Where batches of the kind `directory` are.
     #[arg(long, value_name = "DIR")]
-    directory: Option<PathBuf>,
+    pub directory: Option<PathBuf>,
     /// Keep the state here, and go on from it at the next start.
     #[arg(long, value_name = "DIR")]
-    state: Option<PathBuf>,
+    pub state: Option<PathBuf>,
     /// Wait for more.
     #[arg(long)]
-    follow: bool,
+    pub follow: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -60,12 +60,7 @@ Examples:
     --genesis genesis.json --state derived --follow";
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
-    let text = fs::read_to_string(&args.genesis)
-        .wrap_err_with(|| format!("cannot read the genesis {}", args.genesis.display()))?;
-    let genesis = Genesis::from_json(&text).wrap_err_with(|| format!("in {}", args.genesis.display()))?;
-    let client = client(&genesis, &args.l1)?;
-    let config = config(&genesis, &args, &client).await?;
-    let mut deriver = Deriver::open(client, config).await?;
+    let mut deriver = open(&args).await?;
     let (started, mut transactions) = (Instant::now(), 0);
     let mut told = Vec::new();
     loop {
@@ -95,6 +90,16 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         grouped(transactions)
     ));
     Ok(Outcome::Done)
+}
+
+/// At the beginning, or where the state says.
+pub async fn open(args: &Args) -> eyre::Result<Deriver> {
+    let text = fs::read_to_string(&args.genesis)
+        .wrap_err_with(|| format!("cannot read the genesis {}", args.genesis.display()))?;
+    let genesis = Genesis::from_json(&text).wrap_err_with(|| format!("in {}", args.genesis.display()))?;
+    let client = client(&genesis, &args.l1)?;
+    let config = config(&genesis, args, &client).await?;
+    Ok(Deriver::open(client, config).await?)
 }
 
 fn client(genesis: &Genesis, urls: &[String]) -> eyre::Result<Arc<Client>> {

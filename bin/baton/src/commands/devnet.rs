@@ -112,6 +112,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         epoch_blocks: args.epoch_blocks,
         block_interval_min_ms: args.block_interval,
         l1: args.l1.then_some(l1::Wanted { data: args.l1_data.unwrap_or(DataKind::Blobs) }),
+        opaque_block_bytes_max: None,
         evm_alloc: BTreeMap::new(),
     };
     let layout = Layout::prepare(&dir, options)?;

@@ -43,6 +43,8 @@ pub struct Plan {
     pub warmup: Duration,
     pub measured: Duration,
     pub connections: u16,
+    /// No client waits longer than this before it comes again, whatever it is told.
+    pub pause_max: Duration,
     pub seed: u64,
 }
 
@@ -57,6 +59,7 @@ impl Plan {
             warmup: args.warmup,
             measured: args.seconds,
             connections: args.connections,
+            pause_max: Duration::MAX,
             seed: args.seed.unwrap_or_else(rand::random),
         }
     }
@@ -72,6 +75,7 @@ impl Plan {
             warmup: Duration::ZERO,
             measured,
             connections: 4,
+            pause_max: Duration::MAX,
             seed: rand::random(),
         }
     }
@@ -172,7 +176,7 @@ impl Load {
                 }
             };
             if let Some(pause) = pause {
-                sleep(pause).await;
+                sleep(pause.min(self.plan.pause_max)).await;
             }
         }
     }

@@ -15,6 +15,7 @@
 
 mod check;
 mod dead;
+mod derive;
 mod elections;
 mod evm;
 mod faults;
@@ -64,6 +65,7 @@ enum Scenario {
     Faults(faults::Args),
     Recovery(recovery::Args),
     Dead(dead::Args),
+    Derive(derive::Args),
     Elections(elections::Args),
     Evm(evm::Args),
     Idle(idle::Args),
@@ -135,6 +137,7 @@ Examples:
   baton bench faults
   baton bench recovery
   baton bench dead --devnet 7 --dead 2
+  baton bench derive
   baton bench elections --repeat 3
   baton bench evm
   baton bench idle
@@ -193,6 +196,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             Some(Scenario::Faults(args)) => faults::run(args, output).await,
             Some(Scenario::Recovery(args)) => recovery::run(args, output).await,
             Some(Scenario::Dead(args)) => dead::run(args, output).await,
+            Some(Scenario::Derive(args)) => derive::run(args, output).await,
             Some(Scenario::Elections(args)) => elections::run(args, output).await,
             Some(Scenario::Evm(args)) => evm::run(args, output).await,
             Some(Scenario::Idle(args)) => idle::run(args, output).await,

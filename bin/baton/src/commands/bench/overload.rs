@@ -4,10 +4,13 @@ use super::{
     load::{self, Part, Plan, Run},
     meter::{Quantiles, Times},
     report::{cpu_seconds, row, whole},
-    with_devnet,
+    with_devnet_of,
 };
 use crate::{
-    cluster::{Cluster, layout::NODES_MAX},
+    cluster::{
+        Cluster,
+        layout::{NODES_MAX, Options},
+    },
     output::{Outcome, Output, grouped, note},
     process::float,
 };
@@ -43,6 +46,12 @@ pub struct Args {
     /// Clients of each overloaded node. Each waits for its answer, and then as long as the node asks it to.
     #[arg(long, value_name = "N", default_value_t = 128, value_parser = clap::value_parser!(u16).range(1..=500))]
     connections: u16,
+    /// None of them waits longer than this, whatever it is told.
+    #[arg(long, value_name = "DURATION", value_parser = crate::data::duration)]
+    pause_max: Option<Duration>,
+    /// Most bytes that a block has of the rollup [default: as `baton devnet`]. With few, little is too much.
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(4_096..=16_777_216))]
+    block_bytes: Option<u32>,
 }
 
 const EXAMPLES: &str = "\
@@ -53,6 +62,7 @@ offered in the end is part of the report.
 Examples:
   baton bench overload
   baton bench overload --one-node --seconds 2m
+  baton bench overload --block-bytes 65536 --pause-max 100ms --seconds 3m
   baton bench overload --times 20 --batch 1 --connections 400 --json";
 
 /// Until members have made their first proofs and memory has grown to what it needs.
@@ -97,7 +107,9 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     if args.one_node && args.devnet < 2 {
         bail!("--one-node: --devnet 2 or more, so that there are others");
     }
-    let report = with_devnet(args.devnet, None, async |cluster| measure(&args, cluster).await);
+    let opaque_block_bytes_max = args.block_bytes.and_then(|bytes| usize::try_from(bytes).ok());
+    let options = Options { nodes: Some(args.devnet), opaque_block_bytes_max, ..Options::default() };
+    let report = with_devnet_of(options, async |cluster| measure(&args, cluster).await);
     let Some(report) = report.await? else { return Ok(Outcome::Failed) };
     output.object(&report);
     print(&report, output);
@@ -126,7 +138,8 @@ async fn measure(args: &Args, cluster: &Cluster) -> eyre::Result<Report> {
 
     note(format!("{} times of what is sustained, for {:?}", args.times, args.seconds));
     let rate = half.saturating_mul(2).saturating_mul(args.times);
-    let flood = plan(rate, args.connections, Duration::ZERO, args.seconds);
+    let pause_max = args.pause_max.unwrap_or(Duration::MAX);
+    let flood = Plan { pause_max, ..plan(rate, args.connections, Duration::ZERO, args.seconds) };
     let parts = if args.one_node {
         let others = 1..usize::from(args.devnet);
         let part = u64::from(half) * u64::from(args.devnet - 1) / u64::from(args.devnet);

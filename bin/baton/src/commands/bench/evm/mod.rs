@@ -1,8 +1,8 @@
 //! The load of an Ethereum wallet, many times over, on a cluster and on what people use instead.
 
-mod accounts;
-mod load;
-mod target;
+pub mod accounts;
+pub mod load;
+pub mod target;
 
 use super::{
     report::{row, whole},
@@ -106,7 +106,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     Ok(if complete && rows.iter().all(Row::fine) { Outcome::Done } else { Outcome::Failed })
 }
 
-fn alloc(accounts: &[Account]) -> BTreeMap<HexArray<20>, AllocAccount> {
+pub fn alloc(accounts: &[Account]) -> BTreeMap<HexArray<20>, AllocAccount> {
     let rich = AllocAccount { balance: BALANCE_ETHER * 1_000_000_000_000_000_000, ..AllocAccount::default() };
     accounts.iter().map(|account| (HexArray(account.address.0.0), rich.clone())).collect()
 }

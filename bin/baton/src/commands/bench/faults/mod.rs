@@ -1,13 +1,18 @@
+mod host;
+
 use super::{
     Target,
     load::{self, Plan},
     meter::Meter,
     report::row,
     watch::{follow, follow_for_ever},
-    with_devnet,
+    with_devnet_of,
 };
 use crate::{
-    cluster::{Cluster, layout::NODES_MAX},
+    cluster::{
+        Cluster,
+        layout::{NODES_MAX, Options},
+    },
     output::{Outcome, Output, note},
     process::{self, float},
 };
@@ -27,8 +32,8 @@ pub struct Args {
     /// Nodes of the devnet that is started for each fault.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(4..=i64::from(NODES_MAX)))]
     devnet: u16,
-    /// Faults to measure [default: all].
-    #[arg(long, value_name = "FAULT,…", value_delimiter = ',', hide_default_value = true, default_values_t = Fault::value_variants().to_vec())]
+    /// Faults to measure [default: those that need no other program].
+    #[arg(long, value_name = "FAULT,…", value_delimiter = ',', hide_default_value = true, default_values_t = Fault::OURS)]
     faults: Vec<Fault>,
     /// How many times each; every time on a fresh devnet.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
@@ -39,6 +44,9 @@ pub struct Args {
     /// How long a fault lasts.
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = crate::data::duration)]
     lasting: Duration,
+    /// Blocks per epoch [default: as `baton devnet`]. With fewer, faults meet the ends of epochs.
+    #[arg(long, value_name = "N")]
+    epoch_blocks: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
@@ -54,6 +62,24 @@ enum Fault {
     Wipe,
     /// kill -9 of all nodes, which are started again at once
     KillAll,
+    /// kill -9 of one node every three seconds, started again after one
+    Flap,
+    /// 30 % of the packets between nodes are lost (nft)
+    Loss,
+    /// What one node sends to the others is lost, what they send arrives (nft)
+    OneWay,
+    /// Each sync of one node's disk takes ten times as long (strace)
+    SlowDisk,
+    /// The clock of one node is 5 s ahead (libfaketime)
+    Skew,
+}
+
+impl Fault {
+    const OURS: [Self; 6] = [Self::Kill, Self::Stop, Self::Slow, Self::Wipe, Self::KillAll, Self::Flap];
+
+    const fn loses_packets(self) -> bool {
+        matches!(self, Self::Loss | Self::OneWay)
+    }
 }
 
 impl std::fmt::Display for Fault {
@@ -67,12 +93,16 @@ const EXAMPLES: &str = "\
 The longest gap is the longest time without a finalized block, from the fault until two seconds
 after the node is back, on the node that waited longest. A node is back when it is ready and has
 what the others had when the fault ended. A wiped one has no share of the key left: it is back when
-it has the blocks.
+it has the blocks. A slow disk and a wrong clock are so from before the load.
+
+Where packets get lost, the network has to be one of its own, with nothing but a loopback device.
 
 Examples:
   baton bench faults
   baton bench faults --faults kill --repeat 5
-  baton bench faults --faults stop,slow --lasting 60s --json";
+  baton bench faults --faults stop,slow --lasting 60s --json
+  baton bench faults --faults slow-disk,skew
+  unshare --net sh -c 'ip link set lo up && baton bench faults --faults loss,one-way'";
 
 /// How long a node may take to come back.
 const BACK_TIMEOUT: Duration = Duration::from_secs(120);
@@ -80,6 +110,8 @@ const BACK_TIMEOUT: Duration = Duration::from_secs(120);
 const SETTLE: Duration = Duration::from_secs(8);
 /// How long to look on after a node is back.
 const AFTER: Duration = Duration::from_secs(2);
+const FLAP_DOWN: Duration = Duration::from_secs(1);
+const FLAP_UP: Duration = Duration::from_secs(2);
 const SLOW_STILL: Duration = Duration::from_millis(90);
 const SLOW_GOING: Duration = Duration::from_millis(10);
 
@@ -97,6 +129,9 @@ struct Measured {
 }
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
+    if args.faults.iter().any(|fault| fault.loses_packets()) {
+        host::check_network()?;
+    }
     output.line(format!("{} nodes, {} tx/s", args.devnet, args.rate));
     output.line(row("", "next block  longest gap   blocks/s      back after"));
     for fault in &args.faults {
@@ -104,8 +139,10 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             note(format!("{fault}, round {} of {}", round + 1, args.repeat));
             // Another one each time, for they do not lead equally often.
             let node = round % args.devnet;
+            let (nodes, epoch_blocks) = (Some(args.devnet), args.epoch_blocks);
+            let options = Options { nodes, epoch_blocks, ..Options::default() };
             let measured =
-                with_devnet(args.devnet, None, async |cluster| measure(&args, *fault, node, cluster).await);
+                with_devnet_of(options, async |cluster| measure(&args, *fault, node, cluster).await);
             let Some(measured) = measured.await? else { return Ok(Outcome::Failed) };
             output.object(&measured);
             let Measured { next_block_ms, longest_gap_ms, blocks_per_second, back_ms, .. } = measured;
@@ -121,6 +158,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
 }
 
 async fn measure(args: &Args, fault: Fault, node: u16, cluster: &mut Cluster) -> eyre::Result<Measured> {
+    prepare(fault, node, cluster).await?;
     let target = Target::of(cluster).await?;
     let plan = Plan::steady(args.rate, SETTLE + args.lasting + BACK_TIMEOUT + AFTER);
     let load = load::Load::new(plan, Rc::new(RefCell::new(Meter::new())), Rc::new(Notify::new()));
@@ -169,6 +207,23 @@ async fn measure(args: &Args, fault: Fault, node: u16, cluster: &mut Cluster) ->
     })
 }
 
+/// Starts the node by the program that the fault takes.
+async fn prepare(fault: Fault, node: u16, cluster: &mut Cluster) -> eyre::Result<()> {
+    let under = match fault {
+        Fault::OneWay => host::as_user(),
+        Fault::SlowDisk => {
+            let (under, usual) = host::slow_disk(cluster.layout().dir())?;
+            note(format!("a sync takes {usual:?} here, and {:?} for node {node}", usual * host::SLOWER));
+            under
+        }
+        Fault::Skew => host::fast_clock()?,
+        _ => return Ok(()),
+    };
+    cluster.kill(node).await?;
+    cluster.restart_under(node, &under)?;
+    cluster.ready().await
+}
+
 /// Lets it happen; when it was over.
 async fn suffer(args: &Args, fault: Fault, node: u16, cluster: &mut Cluster) -> eyre::Result<Instant> {
     match fault {
@@ -197,6 +252,21 @@ async fn suffer(args: &Args, fault: Fault, node: u16, cluster: &mut Cluster) -> 
             cluster.wipe(node)?;
             cluster.restart(node, &[])?;
         }
+        Fault::Flap => {
+            let end = Instant::now() + args.lasting;
+            while Instant::now() < end {
+                cluster.kill(node).await?;
+                sleep(FLAP_DOWN).await;
+                cluster.restart(node, &[])?;
+                sleep(FLAP_UP).await;
+            }
+        }
+        Fault::Loss | Fault::OneWay => {
+            let ports = cluster.layout().p2p_ports();
+            let _lost = if fault == Fault::Loss { host::lose(&ports) } else { host::deafen_others(&ports) }?;
+            sleep(args.lasting).await;
+        }
+        Fault::SlowDisk | Fault::Skew => sleep(args.lasting).await,
         Fault::KillAll => {
             for index in 0..args.devnet {
                 cluster.kill(index).await?;

@@ -1,0 +1,208 @@
+use super::{
+    evm::{
+        accounts::Account,
+        alloc,
+        load::{self as wallets, Load as Wallets},
+        target::Target as Chain,
+    },
+    load::{Load, Plan},
+    meter::Meter,
+    report::{row, whole},
+    with_devnet_on,
+};
+use crate::{
+    cluster::{
+        Cluster, l1,
+        layout::{Layout, NODES_MAX, Options},
+    },
+    commands::derive,
+    output::{Outcome, Output, grouped, note},
+    process::float,
+    rpc::Api,
+};
+use baton_l1::anvil;
+use baton_types::{
+    api::{BatchesParams, BatchesResult, RollupRef},
+    settlement::DataKind,
+};
+use eyre::{bail, ensure, eyre};
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::{
+    cell::RefCell,
+    path::{Path, PathBuf},
+    rc::Rc,
+    time::Duration,
+};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+
+/// Measure how fast a rollup is rebuilt from L1 alone.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Nodes of the devnet that is started for this.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
+    devnet: u16,
+    /// Program of the local L1 [default: from PATH or contracts/node_modules].
+    #[arg(long, value_name = "FILE")]
+    anvil: Option<PathBuf>,
+    /// How batches get to L1: blobs, calldata or directory.
+    #[arg(long, value_name = "KIND", default_value = "blobs", value_parser = crate::commands::devnet::data_kind)]
+    l1_data: DataKind,
+    /// Transactions per second of each rollup meanwhile.
+    #[arg(long, value_name = "TPS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
+    rate: u32,
+    /// How long each rollup is loaded.
+    #[arg(long, value_name = "DURATION", default_value = "20s", value_parser = crate::data::duration)]
+    seconds: Duration,
+}
+
+const EXAMPLES: &str = "\
+First signed transfers of 1,000 accounts go to the rollup evm, then payloads of 200 bytes to the rollup
+demo. When L1 calls all of it final, each is derived from its first block, as `baton derive` does it:
+certificates checked, data fetched and checked, transactions executed. Exit code 1 when the last block
+is not the one that the nodes have.
+
+Examples:
+  baton bench derive
+  baton bench derive --l1-data calldata --seconds 60s --json";
+
+const ACCOUNTS: u32 = 1_000;
+const POLL: Duration = Duration::from_secs(1);
+/// What takes longer to be final on L1 is not waited for.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+#[derive(Debug, Serialize)]
+struct Row {
+    rollup: String,
+    data: DataKind,
+    batches: u64,
+    transactions: u64,
+    /// As L1 has them.
+    bytes: u64,
+    seconds: f64,
+    transactions_per_second: f64,
+}
+
+pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
+    let program = anvil::find(args.anvil.as_deref(), Path::new("."))?;
+    let mut accounts = Account::derive(1, ACCOUNTS)?;
+    let options = Options {
+        nodes: Some(args.devnet),
+        l1: Some(l1::Wanted { data: args.l1_data }),
+        evm_alloc: alloc(&accounts),
+        ..Options::default()
+    };
+    let start = async |layout: &Layout| l1::start(layout, &program).await;
+    let rows = with_devnet_on(options, start, async |cluster, chain| {
+        let rows = measure(&args, cluster, &chain.url, &mut accounts).await;
+        chain.stop().await;
+        rows
+    });
+    let Some(rows) = rows.await? else { return Ok(Outcome::Failed) };
+    output.line(format!("{} nodes, {:?}", args.devnet, args.l1_data));
+    for each in &rows {
+        output.object(each);
+        let (transactions, batches) = (grouped(each.transactions), each.batches);
+        output.line(row(
+            &each.rollup,
+            format!(
+                "{transactions} transactions, {} bytes, {batches} batches in {:.2} s: {} per s",
+                grouped(each.bytes),
+                each.seconds,
+                whole(each.transactions_per_second)
+            ),
+        ));
+    }
+    Ok(Outcome::Done)
+}
+
+async fn measure(
+    args: &Args,
+    cluster: &Cluster,
+    l1: &str,
+    accounts: &mut [Account],
+) -> eyre::Result<Vec<Row>> {
+    let layout = cluster.layout();
+    let chain = Chain::of_cluster(cluster, accounts).await?;
+    let load = Wallets { token: false, rate: args.rate, batch: 10, connections: 16, length: args.seconds };
+    wallets::run(&chain, &load, accounts).await?;
+    let urls: Vec<_> = (0..layout.nodes()).map(|index| layout.rpc_url(index)).collect();
+    note(format!("{} tx/s for {:?}", args.rate, args.seconds));
+    let meter = Rc::new(RefCell::new(Meter::new()));
+    let load = Load::new(Plan::steady(args.rate, args.seconds), meter, Rc::new(Notify::new()));
+    let mut workers = load.start(&urls, 0..urls.len())?;
+    sleep(args.seconds).await;
+    workers.abort_all();
+    let mut rows = Vec::new();
+    for rollup in ["evm", "demo"] {
+        settled(cluster, rollup).await?;
+        rows.push(derived(args, layout, l1, rollup).await?);
+    }
+    Ok(rows)
+}
+
+/// Waits until L1 calls final what is final now.
+async fn settled(cluster: &Cluster, rollup: &str) -> eyre::Result<()> {
+    let height = cluster.status(0).await?.finalized_height;
+    note(format!("waiting until L1 calls block {height} of {rollup} final"));
+    let api = Api::new(&cluster.layout().rpc_url(0))?;
+    let deadline = Instant::now() + PATIENCE;
+    let mut from_index = 0;
+    loop {
+        let params = BatchesParams { rollup: RollupRef::Name(rollup.to_owned()), from_index, limit: None };
+        let found: BatchesResult = api.call("baton_batches", Some(params)).await?;
+        for batch in found.batches.iter().take_while(|batch| batch.settled) {
+            if batch.last_height >= height {
+                return Ok(());
+            }
+            from_index = batch.index + 1;
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "block {height} of {rollup} is not final on L1 after {PATIENCE:?}: batch {from_index} is not"
+            );
+        }
+        sleep(POLL).await;
+    }
+}
+
+async fn derived(args: &Args, layout: &Layout, l1: &str, rollup: &str) -> eyre::Result<Row> {
+    let source = derive::Args {
+        l1: vec![l1.to_owned()],
+        rollup: rollup.to_owned(),
+        genesis: layout.dir().join("genesis.json"),
+        blobs: vec![format!("anvil:{l1}")],
+        directory: (args.l1_data == DataKind::Directory).then(|| layout.dir().join("batches")),
+        state: None,
+        follow: false,
+    };
+    let started = Instant::now();
+    let mut deriver = derive::open(&source).await?;
+    let (mut batches, mut transactions, mut bytes) = (0, 0, 0);
+    let mut more = true;
+    while more {
+        let each = |derived: &baton_l1::derive::Derived| {
+            batches += 1;
+            transactions += derived.contents.transactions() as u64;
+            bytes += derived.bytes as u64;
+        };
+        more = deriver.advance(each).await?;
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    if let Some(head) = deriver.head() {
+        let api = Api::new(&format!("{}/rollup/{rollup}", layout.rpc_url(0)))?;
+        let params = json!([format!("{:#x}", head.number), false]);
+        let block: Value = api.call("eth_getBlockByNumber", Some(params)).await?;
+        let theirs =
+            block["hash"].as_str().ok_or_else(|| eyre!("the nodes have no block {}", head.number))?;
+        let ours = head.hash.to_string();
+        ensure!(theirs == ours, "block {} is {ours} here, and {theirs} on the nodes", head.number);
+    }
+    let transactions_per_second = float(transactions) / seconds;
+    let (rollup, data) = (rollup.to_owned(), args.l1_data);
+    Ok(Row { rollup, data, batches, transactions, bytes, seconds, transactions_per_second })
+}
