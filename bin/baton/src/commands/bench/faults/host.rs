@@ -53,12 +53,9 @@ impl Drop for Lost {
 
 fn lost(ports: &RangeInclusive<u16>, rule: &str) -> eyre::Result<Lost> {
     let ports = format!("{}-{}", ports.start(), ports.end());
-    nft(&format!(
-        "table inet {TABLE} {{ chain sent {{ type filter hook output priority 0;
-         tcp dport {ports} {rule}
-         tcp sport {ports} {rule}
-         }} }}"
-    ))?;
+    let chain =
+        format!("type filter hook output priority 0; tcp dport {ports} {rule}; tcp sport {ports} {rule};");
+    nft(&format!("table inet {TABLE} {{ chain sent {{ {chain} }}; }};"))?;
     Ok(Lost(()))
 }
 
