@@ -8,6 +8,7 @@ use super::{
     load::{Load, Plan},
     meter::Meter,
     report::{row, whole},
+    settlement::{climb, follow},
     with_devnet_on,
 };
 use crate::{
@@ -20,12 +21,10 @@ use crate::{
     process::float,
     rpc::Api,
 };
+use alloy_primitives::{Bytes, TxKind};
 use baton_l1::anvil;
-use baton_types::{
-    api::{BatchesParams, BatchesResult, RollupRef},
-    settlement::DataKind,
-};
-use eyre::{bail, ensure, eyre};
+use baton_types::settlement::DataKind;
+use eyre::{ensure, eyre};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::{
@@ -71,9 +70,8 @@ Examples:
   baton bench derive --l1-data calldata --seconds 60s --json";
 
 const ACCOUNTS: u32 = 1_000;
-const POLL: Duration = Duration::from_secs(1);
-/// What takes longer to be final on L1 is not waited for.
-const PATIENCE: Duration = Duration::from_secs(600);
+/// Of a transaction to an account without data.
+const GAS: u64 = 21_000;
 
 #[derive(Debug, Serialize)]
 struct Row {
@@ -130,6 +128,11 @@ async fn measure(
     let chain = Chain::of_cluster(cluster, accounts).await?;
     let load = Wallets { token: false, rate: args.rate, batch: 10, connections: 16, length: args.seconds };
     wallets::run(&chain, &load, accounts).await?;
+    // Behind all others, so that L1 has them when it has this one.
+    let api = Api::new(&chain.urls[0])?;
+    let address = accounts[0].address;
+    let (raw, hash) = accounts[0].sign(chain.chain_id, TxKind::Call(address), GAS, Bytes::new(), 0)?;
+    let _: Value = api.call("eth_sendRawTransaction", Some(json!([raw]))).await?;
     let urls: Vec<_> = (0..layout.nodes()).map(|index| layout.rpc_url(index)).collect();
     note(format!("{} tx/s for {:?}", args.rate, args.seconds));
     let meter = Rc::new(RefCell::new(Meter::new()));
@@ -137,37 +140,11 @@ async fn measure(
     let mut workers = load.start(&urls, 0..urls.len())?;
     sleep(args.seconds).await;
     workers.abort_all();
-    let mut rows = Vec::new();
-    for rollup in ["evm", "demo"] {
-        settled(cluster, rollup).await?;
-        rows.push(derived(args, layout, l1, rollup).await?);
-    }
-    Ok(rows)
-}
-
-/// Waits until L1 calls final what is final now.
-async fn settled(cluster: &Cluster, rollup: &str) -> eyre::Result<()> {
-    let height = cluster.status(0).await?.finalized_height;
-    note(format!("waiting until L1 calls block {height} of {rollup} final"));
-    let api = Api::new(&cluster.layout().rpc_url(0))?;
-    let deadline = Instant::now() + PATIENCE;
-    let mut from_index = 0;
-    loop {
-        let params = BatchesParams { rollup: RollupRef::Name(rollup.to_owned()), from_index, limit: None };
-        let found: BatchesResult = api.call("baton_batches", Some(params)).await?;
-        for batch in found.batches.iter().take_while(|batch| batch.settled) {
-            if batch.last_height >= height {
-                return Ok(());
-            }
-            from_index = batch.index + 1;
-        }
-        if Instant::now() > deadline {
-            bail!(
-                "block {height} of {rollup} is not final on L1 after {PATIENCE:?}: batch {from_index} is not"
-            );
-        }
-        sleep(POLL).await;
-    }
+    note("waiting until L1 calls all of it final".to_owned());
+    let api = Api::new(&urls[0])?;
+    follow(api.clone(), true).await?;
+    climb(&api, hash.to_string(), true).await?;
+    Ok(vec![derived(args, layout, l1, "evm").await?, derived(args, layout, l1, "demo").await?])
 }
 
 async fn derived(args: &Args, layout: &Layout, l1: &str, rollup: &str) -> eyre::Result<Row> {

@@ -180,14 +180,14 @@ fn load(
 }
 
 /// When a transaction was seen on each rung.
-struct Climbed {
+pub struct Climbed {
     finalized: Instant,
     posted: Instant,
     settled: Instant,
 }
 
 /// Submits a transaction and waits until L1 has it; for good, if that is wanted.
-async fn follow(api: Api, to_the_end: bool) -> eyre::Result<Climbed> {
+pub async fn follow(api: Api, to_the_end: bool) -> eyre::Result<Climbed> {
     let params = SubmitParams {
         rollup: RollupRef::Name(ROLLUP.to_owned()),
         data: Hex(rand::random::<[u8; 32]>().to_vec()),
@@ -196,6 +196,11 @@ async fn follow(api: Api, to_the_end: bool) -> eyre::Result<Climbed> {
         ack: Ack::default(),
     };
     let SubmitResult { id, .. } = api.call("baton_submit", Some(params)).await?;
+    climb(&api, id, to_the_end).await
+}
+
+/// Likewise, for one that was submitted.
+pub async fn climb(api: &Api, id: String, to_the_end: bool) -> eyre::Result<Climbed> {
     let started = Instant::now();
     let params = TransactionParams { id };
     let (mut finalized, mut posted) = (None, None);
