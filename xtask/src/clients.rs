@@ -11,9 +11,14 @@ use std::path::Path;
 /// Of the packages that have such tests.
 pub const FEATURES: &str = "baton-rpc/clients,baton-node/clients,baton/clients,baton-l1/anvil";
 
-pub fn check(root: &Path) -> Result<Tally> {
+/// What those tests start.
+pub fn install(root: &Path) -> Result<()> {
     contracts::install(root)?;
-    npm::install(&root.join("crates/rpc/tests/clients"))?;
+    npm::install(&root.join("crates/rpc/tests/clients"))
+}
+
+pub fn check(root: &Path) -> Result<Tally> {
+    install(root)?;
     let arguments = ["test", "--workspace", "--lib", "--test", "all", "--features", FEATURES, "--"];
     let mut command = cargo(root, &arguments);
     command.args(["eth::tests::clients", "eth::tests::anvil", "auditor::tests::client", "clients::wallets"]);

@@ -2,7 +2,7 @@
 //! lock file; the explorer is tried in a real browser against a real cluster.
 
 use crate::{
-    contracts, npm,
+    clients, contracts, npm,
     steps::{Tally, cargo, check, run_counted},
 };
 use eyre::{Result, WrapErr as _, ensure};
@@ -57,7 +57,8 @@ fn browser() -> Result<()> {
 
 /// The node under test, with the same features as the tests of the workspace, so that they share what is compiled.
 fn binary(root: &Path) -> Result<()> {
-    let mut build = cargo(root, &["test", "--workspace", "--no-run", "--quiet"]);
+    let mut build = cargo(root, &["test", "--workspace", "--no-run", "--quiet", "--features"]);
+    build.arg(clients::FEATURES);
     let status = build.status().wrap_err("building the node")?;
     ensure!(status.success(), "the node does not build");
     Ok(())
