@@ -443,7 +443,10 @@ fn what_l1_has_for_good_follows_what_is_executed() {
                 assert_eq!(stored.record.through_height < below, is_final, "block {block} at {below}");
             }
             let all = latest();
-            cluster.settle(12_000).await;
+            for _ in 0..24 {
+                cluster.settle(500).await;
+                cluster.post().await;
+            }
             let below = board.final_below(EVM).expect("it settles");
             let number = execution.last_below(below).await.expect("readable").expect("executed");
             assert!(number >= all, "{number} of {all} at {below}");
