@@ -40,6 +40,7 @@ pub struct NodeConfig {
     pub limits: LimitsConfig,
     /// Of the Ethereum API.
     pub eth: EthLimits,
+    pub evm: EvmConfig,
     #[serde(default)]
     pub auditor: AuditorConfig,
     pub storage: StorageConfig,
@@ -104,6 +105,14 @@ pub struct LimitsConfig {
     pub client_bytes_max: usize,
     pub wait_ms_max: u64,
     pub client_transactions_max: usize,
+}
+
+/// Of the executors of EVM rollups.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EvmConfig {
+    /// States kept of each.
+    pub states: usize,
 }
 
 /// An execution client that checks what is executed here; all or nothing.

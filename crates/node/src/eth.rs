@@ -5,6 +5,7 @@ use baton_consensus::{
     Client,
     client::Submit,
     evm::{self, Execution, Outcome},
+    settlement::Board,
 };
 use baton_execution::{
     evm::{OpenBlock, Params, Past, Refused, Signed, Skip, Stored},
@@ -22,9 +23,16 @@ use baton_types::{
 use futures::{FutureExt as _, future::BoxFuture};
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
-use tokio::sync::broadcast::{self, error::RecvError};
+use tokio::{
+    sync::broadcast::{self, error::RecvError},
+    time::sleep,
+};
 
 /// Events a slow subscriber may be behind.
 const EVENTS_MAX: usize = 4_096;
@@ -33,13 +41,37 @@ const HEADERS_MAX: usize = 16_384;
 /// An executor further behind finality is said to be syncing.
 const SYNCING_BLOCKS: u64 = 32;
 
+/// How often it is looked how far L1 has a rollup for good.
+const SETTLED_EVERY: Duration = Duration::from_secs(1);
+
 /// One rollup of a running node.
 pub struct Rollup {
     client: Client,
     execution: Arc<Execution>,
     validity_blocks_max: u64,
     headers: Arc<Headers>,
+    /// The newest block that L1 has for good; none where the rollup does not settle.
+    settled: Option<Arc<AtomicU64>>,
     events: broadcast::Sender<Event>,
+}
+
+/// Where the look at L1 stands.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Settled {
+    below: u64,
+    number: u64,
+}
+
+impl Settled {
+    /// L1 has everything below a height for good, and so the block `number` and all before; none when this cannot
+    /// be told now. Then what was true stays, unless L1 went back.
+    fn step(&mut self, below: u64, number: Option<u64>) {
+        match number {
+            Some(number) => *self = Self { below, number },
+            None if below < self.below => *self = Self::default(),
+            None => {}
+        }
+    }
 }
 
 /// Of the newest final blocks, without a gap.
@@ -78,9 +110,15 @@ impl Rollup {
             let headers = Arc::<Headers>::default();
             tokio::spawn(pass_on(execution.events.subscribe(), events.clone(), headers.clone()));
             let (client, execution) = (client.clone(), execution.clone());
+            let settles = |board: &&Arc<Board>| board.final_below(execution.id).is_some();
+            let settled = client.batches().filter(settles).map(|board| {
+                let number = Arc::<AtomicU64>::default();
+                tokio::spawn(follow_l1(board.clone(), execution.clone(), number.clone()));
+                number
+            });
             let name = execution.name.clone();
             let rollup: Arc<dyn Backend> =
-                Arc::new(Self { client, execution, validity_blocks_max, headers, events });
+                Arc::new(Self { client, execution, validity_blocks_max, headers, settled, events });
             (name, rollup)
         };
         client.executions().map(served).collect()
@@ -143,6 +181,19 @@ async fn pass_on(
     }
 }
 
+/// Notes how far L1 has the rollup for good, as far as it is executed here.
+async fn follow_l1(board: Arc<Board>, execution: Arc<Execution>, number: Arc<AtomicU64>) {
+    let mut settled = Settled::default();
+    loop {
+        let below = board.final_below(execution.id).unwrap_or(0).min(execution.heads().executed_to + 1);
+        if below != settled.below {
+            settled.step(below, execution.last_below(below).await.ok().flatten());
+            number.store(settled.number, Relaxed);
+        }
+        sleep(SETTLED_EVERY).await;
+    }
+}
+
 fn head(stored: &Stored) -> Arc<Head> {
     Arc::new(Head { header: stored.record.header.clone(), hash: stored.hash })
 }
@@ -164,7 +215,8 @@ impl Backend for Rollup {
 
     fn heads(&self) -> Heads {
         let evm::Heads { latest, executed_to, oldest_block, .. } = self.execution.heads();
-        let finalized = latest.header.number;
+        let newest = latest.header.number;
+        let finalized = self.settled.as_ref().map_or(newest, |settled| settled.load(Relaxed).min(newest));
         let syncing = self.client.finalized_height() > executed_to + SYNCING_BLOCKS;
         // Block 0 is always here.
         let oldest = if oldest_block == 1 { 0 } else { oldest_block };
@@ -300,6 +352,26 @@ impl Backend for Rollup {
 mod tests {
     use super::*;
     use alloy_consensus::Header;
+
+    #[test]
+    fn what_is_settled_goes_back_only_with_l1() {
+        let mut settled = Settled::default();
+        for (below, found, number) in [
+            (10, Some(4), 4),
+            // Not to be told now: what was true stays.
+            (20, None, 4),
+            (20, Some(9), 9),
+            // L1 went back.
+            (15, Some(6), 6),
+            (12, None, 0),
+            (15, None, 0),
+            (15, Some(6), 6),
+        ] {
+            settled.step(below, found);
+            assert_eq!(settled.number, number, "below {below}");
+        }
+        assert_eq!(settled, Settled { below: 15, number: 6 });
+    }
 
     #[test]
     fn headers_are_kept_without_a_gap() {

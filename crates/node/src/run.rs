@@ -284,7 +284,7 @@ async fn start_node(
             clock: Arc::new(now_ms),
             page_cache_pages: PAGE_CACHE_PAGES,
             background: yield_to_the_rest,
-            evm: evm::Settings::default(),
+            evm: evm::Settings { history_max: config.evm.states, ..evm::Settings::default() },
             l1,
             trusts_own_journal: false,
         },

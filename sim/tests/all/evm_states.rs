@@ -13,7 +13,7 @@ use baton_sim::{
     cluster::Cluster,
     wallet::{EVM, address, with_evm, with_slots},
 };
-use baton_types::Genesis;
+use baton_types::{Genesis, receipt::Reason};
 use rand::{SeedableRng as _, rngs::StdRng};
 
 fn per_block(genesis: &mut Genesis) {
@@ -133,6 +133,35 @@ fn pruning_waits_for_an_executor() {
                 cluster.members[1].client().is_some_and(|client| client.live().lowest_height > 30)
             })
             .await;
+    });
+}
+
+/// Blocks of the rollup go with those of the cluster that they were made of, and what is gone is said to be.
+#[test]
+fn old_blocks_of_a_rollup_are_pruned() {
+    /// The newest are in memory, and readable from there.
+    const IN_MEMORY: u64 = 128;
+    Setup::new(36, per_block).run(async |world| {
+        let execution = |cluster: &Cluster| {
+            cluster.members[0].client().expect("it runs").execution(EVM).expect("the genesis has it")
+        };
+        let oldest = |cluster: &Cluster| execution(cluster).heads().oldest_block;
+        assert_eq!(oldest(&world.cluster), 1);
+        for _ in 0..2 {
+            let before = oldest(&world.cluster);
+            let gone = |cluster: &Cluster| {
+                oldest(cluster) > before && execution(cluster).status().number >= before + IN_MEMORY
+            };
+            world.until("it prunes", gone).await;
+            let execution = execution(&world.cluster);
+            let now = execution.heads().oldest_block;
+            let refusal = execution.block(before).await.expect_err("it is gone");
+            assert_eq!(refusal.reason, Reason::Pruned, "{refusal}");
+            assert!(refusal.detail.contains(&format!("from {now} on")), "{refusal}");
+            assert_eq!(execution.number_at(1).await.expect_err("it is gone").reason, Reason::Pruned);
+            let stored = execution.block(now).await.expect("readable").expect("it is kept");
+            assert_eq!(execution.number_at(stored.record.through_height).await, Ok(Some(now)));
+        }
     });
 }
 

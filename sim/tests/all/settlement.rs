@@ -8,6 +8,7 @@ use baton_sim::{
     Action, Behaviour, Chain, L1Action, Scenario,
     cluster::Cluster,
     l1::{SETTLED, settle},
+    load::Rate,
     run_twice, run_with,
     wallet::{EVM, address, transfer, with_evm, with_slots},
 };
@@ -414,6 +415,45 @@ fn a_forced_transaction_of_an_evm_rollup_is_executed_once() {
             let balance = execution.heads().pending.state.account(&to).expect("it was paid").balance;
             assert_eq!(u64::try_from(balance).expect("few wei"), 2);
             assert!(forced(&blocks, EVM).len() <= 2);
+        });
+    }
+}
+
+/// The block that L1 has for good follows the newest one: it lags, then every batch has come to it.
+#[test]
+fn what_l1_has_for_good_follows_what_is_executed() {
+    for (seed, genesis) in [(717, settle_blocks as fn(&mut _)), (718, settle_slots)] {
+        let scenario = Scenario {
+            genesis,
+            rate: Rate { evm_every: 2, ..Rate::default() },
+            ..scenario("what_l1_has_for_good_follows_what_is_executed", seed)
+        };
+        run_with(&scenario, async |cluster| {
+            let client = cluster.members[1].client().expect("it runs").clone();
+            let (board, execution) =
+                (client.batches().expect("it settles"), client.execution(EVM).expect("there"));
+            let latest = || execution.heads().latest.header.number;
+            assert_eq!(board.final_below(RollupId(2)), None, "it does not settle");
+            assert_eq!(execution.last_below(0).await.expect("readable"), Some(0));
+            let below = board.final_below(EVM).expect("it settles");
+            let number = execution.last_below(below).await.expect("readable").expect("executed");
+            assert!((1..latest()).contains(&number), "{number} of {} at {below}", latest());
+            for (block, is_final) in [(number, true), (number + 1, false)] {
+                let stored = execution.block(block).await.expect("readable").expect("executed");
+                assert_eq!(stored.record.through_height < below, is_final, "block {block} at {below}");
+            }
+            let all = latest();
+            for _ in 0..24 {
+                cluster.settle(500).await;
+                cluster.post().await;
+            }
+            let below = board.final_below(EVM).expect("it settles");
+            let number = execution.last_below(below).await.expect("readable").expect("executed");
+            assert!(number >= all, "{number} of {all} at {below}");
+            assert_eq!(execution.last_below(u64::MAX).await.expect("readable"), Some(latest()));
+            // Nothing is final yet on a chain that is as short.
+            cluster.l1.as_ref().expect("it settles").apply(L1Action::Lag(1, u64::MAX), 0);
+            assert_eq!(board.final_below(EVM), Some(0));
         });
     }
 }

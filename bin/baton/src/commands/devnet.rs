@@ -188,14 +188,7 @@ fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
     lines.push(String::new());
     lines.push(format!("  chain      {}", view.chain));
     lines.push(format!("  group key  {}", view.group_key));
-    for rollup in &view.rollups {
-        let what = match (&rollup.evm, rollup.data) {
-            (Some(evm), _) => format!("Ethereum transactions, chain id {}, executed", evm.chain_id),
-            (None, Data::Hash) => "32-byte hashes, ordered but not executed".to_owned(),
-            (None, Data::Bytes) => "any bytes, ordered but not executed".to_owned(),
-        };
-        lines.push(format!("  rollup     {} (id {}): {what}", rollup.name, rollup.id));
-    }
+    lines.extend(rollups(view));
     if let Some(l1) = &layout.genesis().l1 {
         let (url, data) = (layout.l1_url(), format!("{:?}", l1.data).to_lowercase());
         lines.push(format!(
@@ -249,9 +242,44 @@ fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
     lines
 }
 
+fn rollups(view: &DevnetView) -> Vec<String> {
+    let mut lines = Vec::new();
+    for rollup in &view.rollups {
+        let what = match (&rollup.evm, rollup.data) {
+            (Some(evm), _) => format!("Ethereum transactions, chain id {}, executed", evm.chain_id),
+            (None, Data::Hash) => "32-byte hashes, ordered but not executed".to_owned(),
+            (None, Data::Bytes) => "any bytes, ordered but not executed".to_owned(),
+        };
+        lines.push(format!("  rollup     {} (id {}): {what}", rollup.name, rollup.id));
+        if let (Some(_), Some(node)) = (&rollup.evm, view.nodes.first()) {
+            lines.push(format!("             for wallets: {}/rollup/{}", node.rpc, rollup.name));
+        }
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use baton_node::accounts::devnet_rollup;
+    use baton_types::{Rollup, api::DevnetNode};
+
+    #[test]
+    fn the_banner_says_where_wallets_go() {
+        let url = |scheme: &str| format!("{scheme}://127.0.0.1:9545");
+        let node = DevnetNode { index: 0, pid: 1, rpc: url("http"), ws: url("ws"), ops: url("http") };
+        let rollups = vec![Rollup::opaque(1, "demo", Data::Bytes), devnet_rollup(2)];
+        let (chain, group_key, accounts) = (String::new(), String::new(), Vec::new());
+        let view = DevnetView { chain, group_key, nodes: vec![node], rollups, accounts };
+        assert_eq!(
+            super::rollups(&view),
+            [
+                "  rollup     demo (id 1): any bytes, ordered but not executed",
+                "  rollup     evm (id 2): Ethereum transactions, chain id 2211, executed",
+                "             for wallets: http://127.0.0.1:9545/rollup/evm",
+            ]
+        );
+    }
 
     #[test]
     fn rollup_arguments() {

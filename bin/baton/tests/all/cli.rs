@@ -1,6 +1,7 @@
 //! The command line without a cluster: help texts, usage errors, files.
 
 use baton_types::api::ErrorData;
+use serde_json::Value;
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -154,6 +155,30 @@ fn broken_proofs_are_refused_with_the_reason() {
     check_error(&["verify", "/absent", "--group-key", GROUP_KEY], 1, "cannot open /absent");
 }
 
+/// Those of the vectors hold under their key; under another key, or with a change, they do not.
+#[test]
+fn proofs_of_evm_rollups_are_verified() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../specs/vectors/evm-proof.json");
+    let vectors: Value = serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap();
+    let key = vectors["group_key"].as_str().unwrap();
+    for case in vectors["cases"].as_array().unwrap() {
+        let file = &case["file"];
+        let (_dir, path) = scratch(&file.to_string());
+        let path = path.to_str().unwrap();
+        let proven = json(&["verify", path, "--group-key", key]);
+        assert_eq!((&proven["block"], &proven["rollup"]), (&case["block"], &file["rollup"]));
+        let (subject, field) =
+            if file["account"].is_object() { ("account", "nonce") } else { ("receipt", "index") };
+        assert!(proven[subject][field].is_u64(), "{proven}");
+        assert_eq!(proven[subject][field], file[subject][field]);
+        check_error(&["verify", path, "--group-key", GROUP_KEY], 1, "the proof does not hold");
+        let mut lie = file.clone();
+        lie[subject][field] = (lie[subject][field].as_u64().unwrap() + 1).into();
+        fs::write(path, lie.to_string()).unwrap();
+        check_error(&["verify", path, "--group-key", key], 1, "the proof does not hold");
+    }
+}
+
 #[test]
 fn configuration_errors_name_file_key_value_and_range() {
     for (text, expect) in [
@@ -201,7 +226,7 @@ fn a_written_configuration_shows_where_values_come_from() {
 const CHAIN: &str = "0x5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c5f0c";
 
 /// The object that a successful command prints.
-fn json(args: &[&str]) -> serde_json::Value {
+fn json(args: &[&str]) -> Value {
     let output = baton(&[args, &["--json"]].concat());
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
@@ -274,7 +299,7 @@ fn vrf_keys_are_kept_private() {
 #[test]
 fn a_bench_of_proofs_reports_each_kind() {
     let output = baton(&["vrf", "bench", "--rounds", "63", "--runs", "1", "--json"]);
-    let lines: Vec<serde_json::Value> = String::from_utf8(output.stdout)
+    let lines: Vec<Value> = String::from_utf8(output.stdout)
         .unwrap()
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())

@@ -1,8 +1,11 @@
 //! One real cluster of four processes, from first start to the last Ctrl-C.
 
 use crate::support::{PATIENCE, Running, alone, baton, eventually};
-use baton_types::api::{
-    ClusterView, DevnetView, ElectionView, StatusView, SubmitResult, TransactionView, ValidatorView,
+use alloy_consensus::crypto::secp256k1::sign_message;
+use alloy_primitives::B256;
+use baton_types::{
+    api::{ClusterView, DevnetView, ElectionView, StatusView, SubmitResult, TransactionView, ValidatorView},
+    hex::HexArray,
 };
 use rustix::{
     pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt},
@@ -10,6 +13,7 @@ use rustix::{
 };
 use serde::de::DeserializeOwned;
 use std::{
+    collections::BTreeSet,
     fs::File,
     io::{BufRead as _, BufReader, Read as _, Write as _},
     net::TcpListener,
@@ -78,6 +82,21 @@ fn gone(pid: u32) -> Option<()> {
         Ok(stat) if !stat.contains(") Z ") => None,
         _ => Some(()),
     }
+}
+
+/// Ten of them, each with its key and rich in block 0.
+fn accounts(view: &DevnetView) {
+    let evm =
+        view.rollups.iter().find_map(|rollup| rollup.evm.as_ref()).expect("the devnet has the rollup evm");
+    let mut addresses = BTreeSet::new();
+    for account in &view.accounts {
+        let (key, hash): (B256, _) = (account.key.parse().unwrap(), B256::repeat_byte(7));
+        let signer = sign_message(key, hash).unwrap().recover_address_from_prehash(&hash).unwrap();
+        assert_eq!(format!("{signer:#x}"), account.address);
+        assert_eq!(evm.alloc[&HexArray(signer.0.0)].balance, 10_000 * 1_000_000_000_000_000_000);
+        addresses.insert(signer);
+    }
+    assert_eq!(addresses.len(), 10);
 }
 
 fn submit_and_prove(dir: &Path, view: &DevnetView) -> String {
@@ -204,6 +223,7 @@ fn a_cluster_lives_loses_a_node_and_goes_without_trace() {
     let dir = tempfile::tempdir().unwrap();
     let base = base_port();
     let (mut devnet, view) = start(dir.path(), base);
+    accounts(&view);
     let id = submit_and_prove(dir.path(), &view);
     prove_an_election(dir.path(), &view);
     watch(&view);

@@ -1,7 +1,7 @@
 //! A wallet against a real cluster: sends a transfer, gets its receipt from every node, and gets the same one
 //! after nodes were killed.
 
-use crate::support::{Cluster, Node, PATIENCE, eventually, http};
+use crate::support::{Cluster, Node, PATIENCE, baton, eventually, http};
 use alloy_consensus::{
     SignableTransaction, TxEip1559, TxEnvelope, TxLegacy, crypto::secp256k1::sign_message,
 };
@@ -9,6 +9,7 @@ use alloy_eips::eip2718::Encodable2718 as _;
 use alloy_primitives::{Address, B256, Signature, TxKind, U256, hex, keccak256};
 use baton_node::accounts::{ACCOUNTS, CHAIN_ID};
 use serde_json::{Value, json};
+use std::fs;
 
 const GWEI: u128 = 1_000_000_000;
 const TO: Address = Address::repeat_byte(0x11);
@@ -78,6 +79,7 @@ fn a_transfer_has_one_receipt_on_every_node_and_after_kills() {
     let status = node.call("baton_transaction", json!({"id": hashes[0]})).unwrap();
     assert_eq!(status["rung"], "executed", "{status}");
     refusals(node);
+    balances_and_receipts_are_proven(&cluster, &hashes[1]);
     for node in &mut cluster.nodes {
         node.kill();
     }
@@ -90,6 +92,45 @@ fn a_transfer_has_one_receipt_on_every_node_and_after_kills() {
     let third = receipt(&cluster.nodes[3], third["result"].as_str().unwrap());
     assert_eq!(third["status"], "0x1");
     a_leg_of_a_bundle_is_found_by_its_hash(&cluster);
+}
+
+/// By the program, to who knows the group key alone; and a copy with a change is refused.
+fn balances_and_receipts_are_proven(cluster: &Cluster, hash: &str) {
+    let url = format!("http://{}", cluster.nodes[1].rpc);
+    let path = cluster.dir.path().join("evm-proof.json");
+    let (file, to) = (path.to_str().unwrap(), format!("{TO:#x}"));
+    let verify = || {
+        let key = &cluster.genesis.key_generation.group_key;
+        baton().args(["verify", file, "--group-key", key]).output().unwrap()
+    };
+    for (flag, subject, expect) in
+        [("--account", to.as_str(), "balance    14 wei"), ("--transaction", hash, "was executed")]
+    {
+        let mut said = String::new();
+        // What the newest attested block does not have yet comes with the next ones.
+        let proven = eventually(PATIENCE, || {
+            let made =
+                baton().args(["evm-proof", flag, subject, "--out", file, "--url", &url]).output().unwrap();
+            said = String::from_utf8_lossy(&made.stderr).into_owned();
+            if !made.status.success() {
+                return None;
+            }
+            let verified = verify();
+            assert!(verified.status.success(), "{}", String::from_utf8_lossy(&verified.stderr));
+            said = String::from_utf8_lossy(&verified.stdout).into_owned();
+            (said.contains(subject) && said.contains(expect)).then_some(())
+        });
+        assert!(proven.is_some(), "{flag} {subject}: {said}");
+        let mut lie: Value = serde_json::from_str(&fs::read_to_string(&path).unwrap()).unwrap();
+        match flag {
+            "--account" => lie["account"]["balance"] = "15".into(),
+            _ => lie["receipt"]["index"] = (lie["receipt"]["index"].as_u64().unwrap() + 1).into(),
+        }
+        fs::write(&path, lie.to_string()).unwrap();
+        let refused = verify();
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(String::from_utf8_lossy(&refused.stderr).contains("does not hold"), "{refused:?}");
+    }
 }
 
 /// Its id is another: it commits to the bundle.

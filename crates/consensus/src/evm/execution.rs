@@ -488,6 +488,25 @@ impl Execution {
 
     /// The number of the block that has, or would have, what a final block of the cluster ordered.
     pub async fn number_at(&self, height: u64) -> Result<Option<u64>, Refusal> {
+        let found = self.search(height).await?;
+        Ok(found.filter(|(number, newest)| number <= newest).map(|(number, _)| number))
+    }
+
+    /// The newest final block that has only what was ordered below a height; none when this cannot be told now.
+    pub async fn last_below(&self, height: u64) -> Result<Option<u64>, Refusal> {
+        let Heads { latest, executed_to, .. } = self.heads();
+        if height == 0 {
+            return Ok(Some(0));
+        }
+        if height > executed_to {
+            return Ok(Some(latest.header.number));
+        }
+        Ok(self.search(height).await?.map(|(number, _)| number - 1))
+    }
+
+    /// The first block that has anything ordered at a height or above, and the newest there is; the first may be
+    /// the one after that.
+    async fn search(&self, height: u64) -> Result<Option<(u64, u64)>, Refusal> {
         let (mut low, mut high, newest) = {
             let board = self.board.lock();
             if height > board.heads.executed_to {
@@ -514,7 +533,7 @@ impl Execution {
                 high = middle;
             }
         }
-        Ok((low <= newest).then_some(low))
+        Ok(Some((low, newest)))
     }
 
     fn gone(&self, first: u64) -> Refusal {

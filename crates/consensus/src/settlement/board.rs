@@ -108,6 +108,14 @@ impl Board {
         Some(if height < finalized.next_height { Rung::Settled } else { Rung::Posted })
     }
 
+    /// What L1 has of a rollup for good is everything below this height, by what this node sees of L1; 0 while it
+    /// has nothing, none for a rollup that does not settle. Goes back only if L1 does.
+    pub fn final_below(&self, rollup: RollupId) -> Option<u64> {
+        let first = self.lines.lock().get(&rollup)?.terms.first_height;
+        let next = self.l1(rollup).map_or(0, |l1| l1.finalized.next_height);
+        Some(if next > first { next } else { 0 })
+    }
+
     pub(super) fn keep(&self, batch: &Batch, data: Bytes) {
         let mut kept = self.data.lock();
         kept.push_back((batch.rollup, place(batch), data));

@@ -215,6 +215,16 @@ pub const KEYS: &[Key] = &[
         "33554432",
         &["What one trace may record, in bytes."],
     ),
+    key(
+        "evm.states",
+        integer(256, 1_000_000),
+        "256",
+        &[
+            "Blocks of an EVM rollup after which the state can still be asked for, by eth_call, eth_getBalance,",
+            "eth_getProof and debug_traceTransaction. Kept in memory: up to 2 KiB for each account and each slot",
+            "that a block changed. After a start they begin anew.",
+        ],
+    ),
     optional(
         "auditor.rollup",
         Kind::Name,

@@ -25,6 +25,7 @@ fn the_written_file_gives_the_defaults() {
     let defaults = load(None, &[], no_env).unwrap();
     assert_eq!(from_file.config.limits, defaults.config.limits);
     assert_eq!(from_file.config.rpc, defaults.config.rpc);
+    assert_eq!(from_file.config.evm.states, baton_consensus::evm::Settings::default().history_max);
     for key in KEYS {
         assert!(text.contains(&format!("{} = ", key.name.split('.').next_back().unwrap())), "{}", key.name);
         assert!(!key.doc.is_empty(), "{}", key.name);
@@ -41,6 +42,7 @@ fn errors_name_file_key_value_and_what_is_allowed() {
             "[rpc]\nlisten = \"8545\"",
             ": rpc.listen = \"8545\": an address and port, such as \"127.0.0.1:8545\"",
         ),
+        ("[evm]\nstates = 255", ": evm.states = 255: a whole number from 256 to 1000000"),
         ("[log]\nformat = \"xml\"", ": log.format = \"xml\": one of pretty, json"),
         (
             "[surprise]\nkey = 1",

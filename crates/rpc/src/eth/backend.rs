@@ -4,7 +4,7 @@
 //! |---|---|
 //! | final | the cluster finalized it: it never changes |
 //! | `latest`, `safe` | the newest executed block of the finalized chain |
-//! | `finalized` | the newest block that is final on L1 too; without settlement the same as `latest` |
+//! | `finalized` | the newest block that is final on L1 too, by what this node saw there, and block 0 before that; without settlement the same as `latest` |
 //! | `pending` | the speculative tip: after everything executed on the branch that the cluster builds on |
 //! | waiting | accepted and not in a final block yet, whether in the pool or executed ahead |
 //!

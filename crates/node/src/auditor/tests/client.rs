@@ -2,7 +2,7 @@
 
 use super::*;
 use alloy_primitives::{Address, U256, hex};
-use baton_rpc::eth::testing::{STORE, contract, create, deploy, words};
+use baton_rpc::eth::testing::{STORE, contract, create, delegation, deploy, legacy, with_access_list, words};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -81,8 +81,21 @@ async fn an_unmodified_client_finds_the_same_and_what_is_wrong() {
         rich(1).raw(store(1, contract(2))),
         rich(2).raw(call(1, contract(3))),
     ]);
+    // One of each type; the account that delegates runs the code that the transaction calls.
+    let authority = rich(4);
+    let mixed = seal(vec![
+        rich(0).raw(legacy(3, Address::repeat_byte(4), 5)),
+        rich(1).raw(with_access_list(2, contract(0))),
+        rich(2).raw(store(2, contract(0))),
+        rich(3).raw(delegation(0, authority.address, vec![authority.authorize(0, contract(0))])),
+    ]);
     let newest = seal(Vec::new());
     let sealed = newest - 1;
+    let block = chain.block(mixed).await.unwrap().unwrap();
+    let mut kinds: Vec<_> =
+        block.receipts.iter().map(|receipt| (u8::from(receipt.tx_type()), receipt.status())).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, [(0, true), (1, true), (2, true), (4, true)]);
     let audit = until(&board, |audit| {
         audit.number >= sealed
             || audit.standing != Standing::Agrees && !matches!(audit.standing, Standing::Waits(_))
@@ -96,7 +109,7 @@ async fn an_unmodified_client_finds_the_same_and_what_is_wrong() {
     assert!(error.contains("auditor.jwt_file"), "{error}");
 
     chain.damage(sealed + 1);
-    seal(vec![rich(1).raw(send(1, 2))]);
+    seal(vec![rich(1).raw(send(1, 3))]);
     seal(Vec::new());
     let audit = until(&board, |audit| matches!(audit.standing, Standing::Differs(_))).await;
     let Standing::Differs(difference) = audit.standing else { unreachable!() };

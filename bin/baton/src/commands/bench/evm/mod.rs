@@ -62,13 +62,13 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "\
-Without --rate, --batch and --tokens it goes through five loads. Transactions are signed before the clock
-starts. A receipt counts when it is here; afterwards all are read again, from every node. Exit code 1 when
-one is missing or has changed, or a transaction was refused.
+Without --rate, --batch and --tokens it goes through five loads. Transactions are signed before
+the clock starts. A receipt counts when it is here; afterwards all are read again, from every
+node. Exit code 1 when one is missing or has changed, or a transaction was refused.
 
 Examples:
   baton bench evm
-  baton bench evm --devnet 4 --anvil contracts/node_modules/@foundry-rs/anvil-linux-amd64/bin/anvil
+  baton bench evm --devnet 4 --anvil ~/.foundry/bin/anvil
   baton bench evm --endpoint http://127.0.0.1:8545/rollup/evm --rate 150
   baton bench evm --devnet 7 --rate 0 --batch 100 --tokens --json";
 
