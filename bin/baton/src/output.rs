@@ -6,7 +6,12 @@ use baton_types::{
     receipt::{Reason, Refusal},
 };
 use serde::Serialize;
-use std::{fmt, io::Write as _, process::ExitCode};
+use std::{
+    fmt,
+    io::{IsTerminal as _, Stderr, Write},
+    process::ExitCode,
+    time::{Duration, Instant},
+};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +80,41 @@ pub fn note(text: impl fmt::Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
+/// A line that is written over again, for people at a terminal; nothing elsewhere.
+pub struct Progress<W = Stderr> {
+    terminal: Option<W>,
+    shown: Option<Instant>,
+}
+
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+impl Progress {
+    pub fn new() -> Self {
+        let stderr = std::io::stderr();
+        Self { terminal: stderr.is_terminal().then_some(stderr), shown: None }
+    }
+}
+
+impl<W: Write> Progress<W> {
+    /// Shows it, unless another was shown a moment ago.
+    pub fn show(&mut self, text: impl fmt::Display) {
+        let Some(terminal) = &mut self.terminal else { return };
+        if self.shown.is_none_or(|shown| shown.elapsed() >= PROGRESS_INTERVAL) {
+            self.shown = Some(Instant::now());
+            let _ = write!(terminal, "\r\x1b[K{text}").and_then(|()| terminal.flush());
+        }
+    }
+
+    /// Makes room for a line that stays.
+    pub fn clear(&mut self) {
+        if self.shown.take().is_some()
+            && let Some(terminal) = &mut self.terminal
+        {
+            let _ = write!(terminal, "\r\x1b[K").and_then(|()| terminal.flush());
+        }
+    }
+}
+
 /// Writes exactly this line; a closed pipe is the reader's choice, not an error.
 pub fn write_line(text: &str) {
     let mut out = std::io::stdout().lock();
@@ -103,6 +143,21 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn progress_is_written_over() {
+        let mut progress = Progress::<Vec<u8>> { terminal: Some(Vec::new()), shown: None };
+        progress.clear();
+        progress.show("one");
+        progress.show("a moment later");
+        progress.clear();
+        progress.show("two");
+        assert_eq!(progress.terminal.unwrap(), b"\r\x1b[Kone\r\x1b[K\r\x1b[Ktwo");
+        let mut nowhere = Progress::<Vec<u8>> { terminal: None, shown: None };
+        nowhere.show("one");
+        nowhere.clear();
+        assert_eq!((nowhere.terminal, nowhere.shown), (None, None));
+    }
 
     #[test]
     fn digits_come_in_threes() {

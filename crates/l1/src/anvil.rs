@@ -3,6 +3,7 @@
 use eyre::{WrapErr as _, bail};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
+    ffi::OsStr,
     fs::File,
     path::{Path, PathBuf},
     process::Stdio,
@@ -22,12 +23,15 @@ const REMEDY: &str =
 
 /// The named program, or the one on PATH, or the one that npm installed under `root`.
 pub fn find(named: Option<&Path>, root: &Path) -> eyre::Result<PathBuf> {
+    find_on(&std::env::var_os("PATH").unwrap_or_default(), named, root)
+}
+
+fn find_on(on_path: &OsStr, named: Option<&Path>, root: &Path) -> eyre::Result<PathBuf> {
     if let Some(named) = named {
         eyre::ensure!(named.is_file(), "--anvil {}: no such file; {REMEDY}", named.display());
         return Ok(named.to_owned());
     }
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let candidates = std::env::split_paths(&on_path).map(|folder| folder.join("anvil"));
+    let candidates = std::env::split_paths(on_path).map(|folder| folder.join("anvil"));
     match candidates.chain([root.join(INSTALLED)]).find(|file| file.is_file()) {
         Some(found) => Ok(found),
         None => bail!("there is no anvil, the local L1; {REMEDY}"),
@@ -127,5 +131,42 @@ impl Anvil {
         if tokio::time::timeout(STOP_TIMEOUT, self.child.wait()).await.is_err() {
             let _ = self.child.kill().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn the_named_one_then_the_path_then_what_npm_installed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let file = |name: &str| {
+            let file = root.join(name);
+            fs::create_dir_all(file.parent().unwrap()).unwrap();
+            fs::write(&file, "").unwrap();
+            file
+        };
+        let on_path = std::env::join_paths([root.join("empty"), root.join("path")]).unwrap();
+        let find = |named: Option<&Path>| find_on(&on_path, named, root);
+        let refused = |named: Option<&Path>| find(named).unwrap_err().to_string();
+
+        let error = refused(None);
+        assert!(error.contains("there is no anvil") && error.contains(REMEDY), "{error}");
+        let missing = root.join("elsewhere/anvil");
+        let error = refused(Some(&missing));
+        assert!(error.contains(&missing.display().to_string()) && error.contains(REMEDY), "{error}");
+
+        let installed = file(INSTALLED);
+        assert_eq!(find(None).unwrap(), installed);
+        // A folder of that name is no program.
+        fs::create_dir_all(root.join("empty/anvil")).unwrap();
+        let on_path = file("path/anvil");
+        assert_eq!(find(None).unwrap(), on_path);
+        refused(Some(&missing));
+        let named = file("elsewhere/anvil");
+        assert_eq!(find(Some(&named)).unwrap(), named);
     }
 }

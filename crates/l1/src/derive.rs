@@ -7,7 +7,8 @@
 //! group's signature, the data commitment, that the contents lead from head to head, and for an EVM rollup that the
 //! blocks are those that the cluster attested.
 //!
-//! It goes on from a directory: `state.json` after each batch, `records` with the changes of each block.
+//! It goes on from a directory: `state.json` after each batch, `records` with the changes of each block. A block of the
+//! rollup that is still open has no record: its transactions are executed again.
 //!
 //! **The hatch.** Forced entries that the inbox took without the cluster are executed behind the cluster's last block, as
 //! long as no block of the cluster has them: that is what L1 alone can say. It is not kept: a cluster that comes back
@@ -24,10 +25,10 @@ use crate::{
     events::{self, Posted, RollupEvents, address, batch_of},
 };
 use alloy_rpc_types_eth::BlockNumberOrTag;
-use baton_settlement::{Contents, ContentsLimits, ForcedEntry, InboxState, Place, Terms, decode, is_signed};
+use baton_settlement::{Contents, ContentsLimits, ForcedEntry, Terms, decode, is_signed};
 use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
 use executor::Executor;
-use state::State;
+use state::{Base, Place, State};
 use std::{collections::VecDeque, path::PathBuf, sync::Arc};
 use thiserror::Error;
 
@@ -73,6 +74,8 @@ pub struct Derived {
     pub block: Option<executor::Head>,
     /// Whether the certificate itself was seen; otherwise the inbox alone has checked it.
     pub certificate_seen: bool,
+    /// Newest final block of L1, when it was last asked.
+    pub l1_final: u64,
 }
 
 /// What went through the hatch at once, and what it did in an EVM rollup.
@@ -92,15 +95,19 @@ pub struct Deriver {
     client: Arc<Client>,
     config: Config,
     events: RollupEvents,
-    /// Next block of L1, and the last one that was read.
+    /// Next block of L1, and the newest final one.
     next_block: u64,
-    scanned: (u64, Digest),
-    /// Batches of it that are not done.
+    l1_final: u64,
+    /// Batches that are read and not done.
     pending: VecDeque<Posted>,
-    /// Forced entries that the cluster's blocks have taken, in batches that are done.
-    cursor: u64,
-    order_root: Digest,
+    /// Behind the batches that are done.
+    done: Place,
     executor: Option<Executor>,
+    /// Where the next start goes on: reading L1, and with the batches.
+    base: Base,
+    place: Place,
+    /// A later base, once nothing before it is needed any more.
+    next_base: Option<Base>,
 }
 
 impl Deriver {
@@ -110,36 +117,37 @@ impl Deriver {
             Some(directory) => State::read(directory, &config.chain, config.rollup.id)?,
             None => None,
         };
-        let executor = Executor::open(&config, saved.as_ref().map(|state| state.next_height))?;
-        let (events, scanned, order_root) = match saved {
-            None => (RollupEvents::new(config.terms.clone()), (0, EMPTY), EMPTY),
-            Some(state) => {
-                let header = client.header(BlockNumberOrTag::Number(state.l1_number)).await?;
-                if header.hash.0 != state.l1_hash.0 {
-                    let (path, number) = (state::path(&config), state.l1_number);
-                    let what =
-                        format!("L1 has another block {number} now; remove the directory to begin anew");
-                    return Err(DeriveError::State { path, what });
-                }
-                let inbox = InboxState {
-                    next_index: state.next_index,
-                    head: state.head(),
-                    next_height: state.next_height,
-                    forced_cursor: state.forced_cursor,
-                };
-                let base = (state.queue_length, state.queue_hash());
-                let events = RollupEvents::resume(config.terms.clone(), state.l1_number, inbox, base);
-                (events, (state.l1_number, Digest::from(state.l1_hash.0)), state.order_root())
+        let (base, place) = saved.map_or_else(
+            || (Base::start(&config.terms), Place::START),
+            |state| (state.base(), state.place()),
+        );
+        if base.l1_number > 0 {
+            let header = client.header(BlockNumberOrTag::Number(base.l1_number)).await?;
+            if header.hash.0 != base.l1_hash.0 {
+                let (path, number) = (state::path(&config), base.l1_number);
+                let what = format!("L1 has another block {number} now; remove the directory to begin anew");
+                return Err(DeriveError::State { path, what });
             }
-        };
-        let next_block = config.start_block.max(scanned.0 + 1);
-        let (pending, cursor) = (VecDeque::new(), events.latest().forced_cursor);
-        Ok(Self { client, config, events, next_block, scanned, pending, cursor, order_root, executor })
+        }
+        Ok(Self {
+            client,
+            executor: Executor::open(&config, place.height)?,
+            events: RollupEvents::resume(config.terms.clone(), base.l1_number, base.inbox, base.queue),
+            next_block: config.start_block.max(base.l1_number + 1),
+            l1_final: 0,
+            pending: VecDeque::new(),
+            done: place,
+            base,
+            place,
+            next_base: None,
+            config,
+        })
     }
 
     /// Index of the next batch.
     pub fn next_index(&self) -> u64 {
-        self.pending.front().map_or_else(|| self.events.latest().next_index, |posted| posted.batch.index)
+        let behind = || self.events.latest().next_index.max(self.done.index);
+        self.pending.front().map_or_else(behind, |posted| posted.batch.index)
     }
 
     pub fn head(&self) -> Option<Head> {
@@ -151,10 +159,16 @@ impl Deriver {
         self.next_block
     }
 
+    /// Newest final block of L1, when it was last asked.
+    pub const fn l1_final(&self) -> u64 {
+        self.l1_final
+    }
+
     /// Reads on, up to the newest final block of L1 or a few batches, whichever comes first. True when there is more.
     pub async fn advance(&mut self, mut told: impl FnMut(&Derived)) -> Result<bool, DeriveError> {
         self.work_off(&mut told).await?;
         let finalized = self.client.header(BlockNumberOrTag::Finalized).await?;
+        self.l1_final = finalized.number;
         if self.next_block > finalized.number {
             return Ok(false);
         }
@@ -168,24 +182,46 @@ impl Deriver {
         events::scan(&self.client, &mut scanned, self.next_block, end, |_, _| true).await?;
         let [mut scanned] = scanned;
         events::nothing_left_out(&self.client, &scanned, alloy_eips::BlockId::hash(last.hash)).await?;
-        self.pending = std::mem::take(&mut scanned.posted).into();
+        // After a restart some of them may be done.
+        let posted = std::mem::take(&mut scanned.posted).into_iter();
+        self.pending = posted.filter(|posted| posted.batch.index >= self.done.index).collect();
         self.events = scanned;
         self.next_block = end + 1;
-        self.scanned = (end, Digest::from(last.hash.0));
+        self.next_base.get_or_insert(Base {
+            l1_number: end,
+            l1_hash: Digest::from(last.hash.0),
+            inbox: self.events.latest(),
+            queue: self.events.queue_end(),
+        });
         self.work_off(&mut told).await?;
+        self.save()?;
         Ok(true)
     }
 
     /// Batches that are read and not done. One that cannot be had now is tried again at the next call.
     async fn work_off(&mut self, told: &mut impl FnMut(&Derived)) -> Result<(), DeriveError> {
         while let Some(posted) = self.pending.front().cloned() {
+            let standing = self.executor.as_ref().map(Executor::standing);
             let derived = self.batch(&posted).await?;
             self.pending.pop_front();
-            self.order_root = posted.batch.order_root;
-            self.cursor = derived.contents.forced_cursor();
+            let before = self.done;
+            self.done = Place {
+                index: posted.batch.index + 1,
+                order_root: posted.batch.order_root,
+                cursor: derived.contents.forced_cursor(),
+                height: posted.batch.last_height.saturating_add(1),
+            };
+            self.place = match self.executor.as_ref().map(Executor::standing) {
+                // It was open before already.
+                now @ Some((true, _)) if now == standing => self.place,
+                // It was begun in this batch.
+                Some((true, sealed)) => Place { height: sealed + 1, ..before },
+                _ => self.done,
+            };
             told(&derived);
+            self.save()?;
         }
-        self.save()
+        Ok(())
     }
 
     /// What the hatch took and the cluster's blocks do not have, up to where L1 is read.
@@ -193,7 +229,7 @@ impl Deriver {
         let mut rescued = Vec::new();
         let mut tip = self.executor.as_mut().map_or((EMPTY, 0), Executor::kept);
         for escaped in self.events.escapes() {
-            let taken = escaped.from.max(self.cursor)..escaped.to;
+            let taken = escaped.from.max(self.done.cursor)..escaped.to;
             let entries: Vec<_> =
                 self.events.entries().iter().filter(|entry| taken.contains(&entry.index)).cloned().collect();
             if entries.is_empty() {
@@ -229,7 +265,8 @@ impl Deriver {
             }
             None => None,
         };
-        Ok(Derived { posted: posted.clone(), contents, bytes: data.len(), block, certificate_seen })
+        let (posted, bytes, l1_final) = (posted.clone(), data.len(), self.l1_final);
+        Ok(Derived { posted, contents, bytes, block, certificate_seen, l1_final })
     }
 
     /// Whether the transaction shows the group's signature; then it has to be valid.
@@ -245,7 +282,7 @@ impl Deriver {
         let brought = batches_in(to, &sent.input).into_iter();
         let mut brought = brought.filter(|(of, call)| *of == inbox && call.b.index == batch.index);
         let Some((_, call)) = brought.next() else { return Ok(false) };
-        let place = Place { index: batch.index, previous_head: batch.previous_head };
+        let place = baton_settlement::Place { index: batch.index, previous_head: batch.previous_head };
         let given =
             batch_of(&self.config.terms, place, &call.b).map_err(|what| self.wrong(batch.index, what))?;
         let signature =
@@ -281,13 +318,13 @@ impl Deriver {
         if found != said {
             return Err(format!("its data are of the blocks {found:?}, the batch of {said:?}"));
         }
-        if contents.head_before != self.order_root {
+        if contents.head_before != self.done.order_root {
             return Err("its data do not begin where the batch before ended".to_owned());
         }
         if contents.order_root() != batch.order_root {
             return Err("its transactions lead to another order root".to_owned());
         }
-        if contents.forced_before != self.cursor
+        if contents.forced_before != self.done.cursor
             || contents.forced_cursor().max(posted.taken_before) != batch.forced_cursor
         {
             return Err("its data take other forced entries".to_owned());
@@ -302,21 +339,17 @@ impl Deriver {
         Ok(())
     }
 
-    /// Unless a block of the rollup is open, or the hatch is ahead of the cluster's blocks: then the next start repeats
-    /// from before that.
+    /// Reading L1 begins again where every batch before it is done, and every forced entry is in one.
     fn save(&mut self) -> Result<(), DeriveError> {
         let Some(directory) = &self.config.directory else { return Ok(()) };
-        let inbox = self.events.latest();
-        if self.executor.as_ref().is_some_and(Executor::is_open)
-            || self.cursor < inbox.forced_cursor
-            || self.scanned.0 < self.config.start_block
-        {
-            return Ok(());
+        let Place { index, cursor, .. } = self.place;
+        let done = |base: &mut Base| base.inbox.next_index <= index && base.queue.0 <= cursor;
+        if let Some(base) = self.next_base.take_if(done) {
+            self.base = base;
         }
         if let Some(executor) = &mut self.executor {
             executor.sync()?;
         }
-        State::new(&self.config, self.scanned, inbox, self.events.queue_end(), self.order_root)
-            .write(directory)
+        State::new(&self.config, &self.base, &self.place).write(directory)
     }
 }

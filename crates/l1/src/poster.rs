@@ -7,13 +7,14 @@
 //! ```
 //! - **One transaction carries what is there and fits** (`load`): batches of several rollups, and several of one when there
 //!   is a backlog. When L1 refuses it as a whole, it goes without the rollups whose next batch is refused.
-//! - Nothing is remembered but fees: every round begins with what the inbox and the account say on L1. So a restart, a
-//!   reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
-//! - **Two posters**: the inbox refuses the second. [`PosterConfig::patience`] lets others go first (a lease); it
-//!   decides nothing but costs.
+//! - Nothing is remembered but fees and whose turn it is: every round begins with what the inbox and the account say. So a
+//!   restart, a reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
+//! - **Two posters**: the inbox refuses the second. [`PosterConfig::patience`] lets others go first until this one has
+//!   to take over (`lease`); it decides nothing but costs.
 //! - **Bounded**: fees, the cost of a batch and of a day, raises and failures have limits. Beyond them the rollup is
 //!   [`State::Degraded`] with the reason, and is tried again slowly.
 
+mod lease;
 mod load;
 
 use crate::{
@@ -30,6 +31,7 @@ use alloy_signer_local::PrivateKeySigner;
 use alloy_sol_types::SolInterface as _;
 use baton_settlement::{BatchSource, Place, Terms};
 use baton_types::{Digest, RollupId};
+use lease::Lease;
 use load::{Load, Loaded, Loader, Parcel};
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -113,6 +115,8 @@ pub struct Status {
 enum Step {
     Idle,
     Waiting(String),
+    /// Another poster was first.
+    Lost(String),
     Posted,
 }
 
@@ -122,9 +126,8 @@ type Outcome = Result<Step, String>;
 #[derive(Default)]
 struct Progress {
     failures: u32,
-    /// When the batch at this index was first there.
-    since: Option<(u64, Instant)>,
     not_before: Option<Instant>,
+    lease: Lease,
 }
 
 pub struct Poster {
@@ -235,10 +238,14 @@ impl Poster {
         let progress = self.progress.entry(rollup).or_default();
         let state = match outcome {
             Ok(step) => {
-                *progress = Progress { since: progress.since, ..Progress::default() };
+                *progress = Progress { lease: progress.lease, ..Progress::default() };
                 match step {
                     Step::Idle => State::Idle,
                     Step::Waiting(reason) => State::Waiting(reason),
+                    Step::Lost(reason) => {
+                        progress.lease.lost();
+                        State::Waiting(reason)
+                    }
                     Step::Posted => State::Posting,
                 }
             }
@@ -292,7 +299,8 @@ impl Poster {
         if self.loader.source.certified(rollup, place).await.is_none() {
             return Err(Ok(Step::Idle));
         }
-        if let Some(rest) = self.others_first(rollup, place.index) {
+        let lease = &mut self.progress.entry(rollup).or_default().lease;
+        if let Some(rest) = lease.others_first(place.index, self.config.patience, Instant::now()) {
             return Err(Ok(Step::Waiting(format!(
                 "another poster may go first for {} ms",
                 rest.as_millis()
@@ -327,11 +335,17 @@ impl Poster {
                 Err(outcome) => outcome,
             };
             // Another poster was first with one of them.
-            if several && matches!(outcome, Ok(Step::Waiting(_))) {
+            if several && matches!(outcome, Ok(Step::Waiting(_) | Step::Lost(_))) {
                 loads.extend(self.parts(load).await);
                 continue;
             }
-            posted |= matches!(outcome, Ok(Step::Posted));
+            if matches!(outcome, Ok(Step::Posted)) {
+                posted = true;
+                for parcel in &load.parcels {
+                    let lease = &mut self.progress.entry(parcel.rollup).or_default().lease;
+                    lease.posted(parcel.place.index + 1, self.config.patience, Instant::now());
+                }
+            }
             for rollup in load.rollups() {
                 self.note(rollup, outcome.clone());
             }
@@ -355,20 +369,6 @@ impl Poster {
             }
         }
         if firsts.is_empty() || firsts.len() == before { firsts } else { vec![load] }
-    }
-
-    /// How long others may still go first.
-    fn others_first(&mut self, rollup: RollupId, index: u64) -> Option<Duration> {
-        let progress = self.progress.entry(rollup).or_default();
-        let since = match progress.since {
-            Some((known, since)) if known == index => since,
-            _ => {
-                let now = Instant::now();
-                progress.since = Some((index, now));
-                now
-            }
-        };
-        self.config.patience.checked_sub(since.elapsed()).filter(|rest| !rest.is_zero())
     }
 
     /// Sends a draft, and sends it again for more until the inbox has moved on.
@@ -464,12 +464,20 @@ impl Poster {
                     info!(index, batches, gas, %cost, transaction = %hash, "posted");
                     return Ok(Some(Step::Posted));
                 }
-                return Ok(Some(Step::Waiting(format!("transaction {hash} for batch {index} failed on L1"))));
+                let what = format!("transaction {hash} for batch {index} failed on L1");
+                // Read again: what was read before the receipt may be of the block before.
+                let lost = self.place(inbox).await.map_err(text)?.index > index;
+                return Ok(Some(if lost {
+                    warn!(index, %cost, "another poster was first; {what}");
+                    Step::Lost(format!("another poster was first; {what}"))
+                } else {
+                    Step::Waiting(what)
+                }));
             }
             // When it was this poster that moved it, a node may have the receipt a moment later.
             if moved && moved_before {
                 let index = place.index;
-                return Ok(Some(Step::Waiting(format!("another poster was first with batch {index}"))));
+                return Ok(Some(Step::Lost(format!("another poster was first with batch {index}"))));
             }
             tokio::time::sleep(self.config.poll.min(self.config.mined_within / 4)).await;
         }
@@ -494,7 +502,7 @@ fn refusal(error: &L1Error) -> Outcome {
     use BatchInbox::BatchInboxErrors as Revert;
     let revert = error.revert().map(|data: &Bytes| Revert::abi_decode(data));
     match revert {
-        Some(Ok(Revert::WrongIndex(_))) => Ok(Step::Waiting("another poster was first".to_owned())),
+        Some(Ok(Revert::WrongIndex(_))) => Ok(Step::Lost("another poster was first".to_owned())),
         Some(Ok(Revert::FutureSlot(_))) => {
             Ok(Step::Waiting("the clock of L1 is behind that of the cluster".to_owned()))
         }

@@ -7,12 +7,13 @@
 //! ```
 //! - **Reorg**: the chain is followed by parent hashes alone; what stood above the common ancestor is forgotten. No
 //!   notice of an endpoint is needed, and none is believed.
-//! - **Beyond finality**: a block that was final is another one. Said as an error and in the status; the watcher goes on
-//!   with the new chain, because consensus never takes back what it ordered.
+//! - **Beyond finality**: a block that was final is another one, also after a gap or a restart (`memory`). Said as an error
+//!   and in the status; the watcher goes on with the new chain, because consensus never takes back what it ordered.
 //! - **An endpoint that stands still** rests when another can be asked; **one that lies** is found by the contracts'
 //!   hash chains or by the others: a block that endpoints do not agree on is not eligible.
 
 mod chain;
+mod memory;
 
 use crate::{
     client::{Client, L1Error},
@@ -24,8 +25,10 @@ use alloy_rpc_types_eth::{BlockNumberOrTag, Header};
 use baton_settlement::{L1Origin, L1View, Snapshot, Terms};
 use baton_types::Digest;
 use chain::{Block, Chain};
+use memory::{Final, Memory};
 use std::{
     collections::{BTreeMap, VecDeque},
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -89,6 +92,7 @@ pub struct Watcher {
     client: Arc<Client>,
     config: WatcherConfig,
     chain: Chain,
+    memory: Memory,
     rollups: Vec<RollupEvents>,
     safe: u64,
     /// Eligible blocks that are not proposable yet, with the moment they became eligible.
@@ -113,6 +117,7 @@ impl Watcher {
             client,
             config,
             chain: Chain::default(),
+            memory: Memory::default(),
             rollups,
             safe: 0,
             waiting: VecDeque::new(),
@@ -123,6 +128,13 @@ impl Watcher {
             board: Board::default(),
             report: watch::channel(Status::default()).0,
         }
+    }
+
+    /// Remembers in this file what was final.
+    #[must_use]
+    pub fn remembering(mut self, file: PathBuf) -> Self {
+        self.memory = Memory::open(file);
+        self
     }
 
     pub fn board(&self) -> Board {
@@ -176,6 +188,7 @@ impl Watcher {
             self.moved = Instant::now();
         }
         self.finality().await?;
+        self.kept_its_word().await?;
         self.eligibility().await;
         Ok(())
     }
@@ -201,6 +214,7 @@ impl Watcher {
     /// What is final now is the beginning of the next round.
     fn start_over(&mut self) {
         self.chain = Chain::default();
+        self.memory.start_over();
         self.waiting.clear();
         (self.eligible, self.proposable) = (None, None);
     }
@@ -223,7 +237,7 @@ impl Watcher {
             let Some(below) = oldest.number.checked_sub(1) else { return Ok(false) };
             if self.chain.finalized().is_some_and(|finalized| finalized.number > below) {
                 let number = oldest.number;
-                self.broken_finality(format!("block {number} was final and is another one now"));
+                info!(number, "the new chain of L1 leaves the known one below its final block");
                 return Ok(false);
             }
             if self.chain.hash(below) == Some(oldest.parent) {
@@ -266,6 +280,26 @@ impl Watcher {
             for origin in [&mut self.eligible, &mut self.proposable] {
                 origin.take_if(|origin| origin.number > ancestor);
             }
+        }
+        Ok(())
+    }
+
+    /// Compares with what was final before the gap or the restart, as soon as this chain has a block there.
+    async fn kept_its_word(&mut self) -> Result<(), L1Error> {
+        let finalized = self.chain.finalized().map_or(0, |block| block.number);
+        if let Some(Final { number, hash }) = self.memory.unseen() {
+            let found = match self.chain.hash(number) {
+                Some(found) => found,
+                None if number > finalized => return Ok(()),
+                None => self.client.header(BlockNumberOrTag::Number(number)).await?.hash,
+            };
+            if found != hash {
+                self.broken_finality(format!("block {number} was final as {hash} and is {found} now"));
+            }
+            self.memory.seen();
+        }
+        if let Some(block) = self.chain.finalized() {
+            self.memory.keep(Final { number: block.number, hash: block.hash });
         }
         Ok(())
     }

@@ -189,7 +189,7 @@ async fn serve(
         config.peers(),
     );
     // It may wait for other members, and then for long.
-    let mut l1 = L1::watch(&config.l1, &genesis)?;
+    let mut l1 = L1::watch(&config.l1, &genesis, &config.data_dir)?;
     let view = l1.as_ref().map(L1::view);
     let started = ::tokio::select! {
         // Boxed: the compiler gives up on a future that contains all the others.

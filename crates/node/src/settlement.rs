@@ -17,7 +17,7 @@ use baton_types::{
     settlement::DataKind,
 };
 use eyre::{Result, WrapErr as _, eyre};
-use std::{sync::Arc, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 use tokio::{sync::watch, task::JoinHandle};
 use tracing::{info, warn};
 
@@ -26,6 +26,9 @@ const GWEI: u64 = 1_000_000_000;
 const FAILURES_MAX: u32 = 10;
 /// An endpoint without a new block for so long stands still: ten of Ethereum's slots.
 const STILL_AFTER: Duration = Duration::from_secs(120);
+
+/// In `data_dir`: the newest final block of L1 that this node has seen.
+const FINAL_FILE: &str = "l1-final.json";
 
 /// What the node does about L1.
 pub struct L1 {
@@ -60,7 +63,7 @@ impl Drop for L1 {
 
 impl L1 {
     /// Begins to watch; none where nothing settles or no endpoint is named.
-    pub fn watch(config: &L1Config, genesis: &Genesis) -> Result<Option<Self>> {
+    pub fn watch(config: &L1Config, genesis: &Genesis, data_dir: &Path) -> Result<Option<Self>> {
         let Some(section) = &genesis.l1 else { return Ok(None) };
         if config.endpoints.is_empty() {
             warn!(
@@ -71,7 +74,8 @@ impl L1 {
         let client = Client::new(&config.endpoints, section.chain_id)
             .map_err(|error| eyre!("l1.endpoints: {error}"))?;
         let (client, terms) = (Arc::new(client), Terms::all(genesis));
-        let watcher = Watcher::new(client.clone(), watcher_config(config, section, terms.clone()));
+        let watcher = Watcher::new(client.clone(), watcher_config(config, section, terms.clone()))
+            .remembering(data_dir.join(FINAL_FILE));
         let (view, watching) = (watcher.board(), watcher.status());
         let tasks = vec![watcher.start()];
         let (config, data) = (config.clone(), section.data);

@@ -1,4 +1,4 @@
-use crate::output::{Outcome, Output, grouped};
+use crate::output::{Outcome, Output, Progress, grouped};
 use baton_l1::{
     Client,
     da::{Backend, BlobSource, Blobs, BlockId, Calldata, Directory},
@@ -61,19 +61,23 @@ Examples:
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
     let mut deriver = open(&args).await?;
-    let (started, mut transactions) = (Instant::now(), 0);
+    let mut work = Work { started: Instant::now(), transactions: 0, line: Progress::new() };
     let mut told = Vec::new();
     loop {
         let more = deriver.advance(|derived| {
-            transactions += derived.contents.transactions() as u64;
+            work.line.clear();
             tell(output, derived);
+            work.transactions += derived.contents.transactions() as u64;
+            work.show(derived.posted.l1_number, derived.l1_final);
         });
-        let more = match more.await {
+        let more = more.await;
+        work.line.clear();
+        let more = match more {
             Ok(false) => rescue(&mut deriver, &mut told, output).await.map(|()| false),
             more => more,
         };
         match more {
-            Ok(true) => {}
+            Ok(true) => work.show(deriver.next_block() - 1, deriver.l1_final()),
             Ok(false) if args.follow => tokio::time::sleep(FOLLOW_INTERVAL).await,
             Ok(false) => break,
             // L1 or the place of the data may come back.
@@ -84,10 +88,13 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             Err(error) => return Err(error.into()),
         }
     }
-    let (batches, seconds) = (deriver.next_index(), started.elapsed().as_secs_f64());
+    let Work { transactions, started, .. } = work;
     output.line(format!(
-        "{} transactions in {seconds:.1} s; the next batch is {batches}",
-        grouped(transactions)
+        "{} transactions in {:.1} s, {} per second; the next batch is {}",
+        grouped(transactions),
+        started.elapsed().as_secs_f64(),
+        grouped(per_second(transactions, started.elapsed())),
+        deriver.next_index()
     ));
     Ok(Outcome::Done)
 }
@@ -100,6 +107,35 @@ pub async fn open(args: &Args) -> eyre::Result<Deriver> {
     let client = client(&genesis, &args.l1)?;
     let config = config(&genesis, args, &client).await?;
     Ok(Deriver::open(client, config).await?)
+}
+
+/// What was done since the start.
+struct Work {
+    started: Instant,
+    transactions: u64,
+    line: Progress,
+}
+
+impl Work {
+    fn show(&mut self, block: u64, last: u64) {
+        self.line.show(progress(block, last, self.transactions, self.started.elapsed()));
+    }
+}
+
+fn progress(block: u64, last: u64, transactions: u64, time: Duration) -> String {
+    let percent = block.min(last) * 100 / last.max(1);
+    format!(
+        "block {} of {} on L1 ({percent} %), {} transactions, {} per second",
+        grouped(block),
+        grouped(last),
+        grouped(transactions),
+        grouped(per_second(transactions, time))
+    )
+}
+
+fn per_second(transactions: u64, time: Duration) -> u64 {
+    let per_second = u128::from(transactions) * 1_000 / time.as_millis().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
 }
 
 fn client(genesis: &Genesis, urls: &[String]) -> eyre::Result<Arc<Client>> {
@@ -193,7 +229,7 @@ fn head_view(head: Head) -> DerivedHead {
 }
 
 fn tell(output: Output, derived: &Derived) {
-    let Derived { posted, contents, bytes, block, certificate_seen } = derived;
+    let Derived { posted, contents, bytes, block, certificate_seen, .. } = derived;
     let batch = &posted.batch;
     let view = DerivedView {
         index: batch.index,
@@ -213,4 +249,25 @@ fn tell(output: Output, derived: &Derived) {
         "batch {}: blocks {} to {}, {} transactions, order root {}{executed}",
         view.index, view.first_height, view.last_height, view.transactions, view.order_root
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_far_it_is() {
+        let check = |block, last, transactions, ms, expect: &str| {
+            assert_eq!(progress(block, last, transactions, Duration::from_millis(ms)), expect);
+        };
+        check(0, 0, 0, 0, "block 0 of 0 on L1 (0 %), 0 transactions, 0 per second");
+        check(
+            12_500,
+            50_000,
+            40_000,
+            2_500,
+            "block 12,500 of 50,000 on L1 (25 %), 40,000 transactions, 16,000 per second",
+        );
+        check(7, 5, 1, 10, "block 7 of 5 on L1 (100 %), 1 transactions, 100 per second");
+    }
 }

@@ -40,6 +40,10 @@ pub struct Executor {
     awaited: Vec<ExecutionResult>,
     /// Time of the last slice.
     timestamp_ms: u64,
+    /// Last block of the cluster that is part of a sealed one.
+    sealed: u64,
+    /// What is before this block of the cluster is executed already.
+    from: u64,
 }
 
 /// Records of all blocks, each behind its length.
@@ -91,23 +95,24 @@ fn stand_in(height: u64, parent: &Digest) -> Digest {
 }
 
 impl Executor {
-    /// After the records of blocks below `next_height`. None when the rollup is not executed.
-    pub fn open(config: &Config, next_height: Option<u64>) -> Result<Option<Self>, DeriveError> {
+    /// After the records of blocks below `from`. None when the rollup is not executed.
+    pub fn open(config: &Config, from: u64) -> Result<Option<Self>, DeriveError> {
         let Some(chain) = Chain::new(&config.rollup, config.chain, LIMITS) else { return Ok(None) };
         let (records, kept) = match &config.directory {
             None => (None, Vec::new()),
             Some(directory) => {
-                let (log, kept) = Log::open(directory, next_height.unwrap_or(0))?;
+                let (log, kept) = Log::open(directory, from)?;
                 (Some(log), kept)
             }
         };
+        let sealed = kept.last().map_or(0, |record| record.through_height);
         let resumed = chain.resume(kept);
         let chain = resumed.map_err(|error| DeriveError::State {
             path: super::state::path(config),
             what: error.to_string(),
         })?;
-        let mut executor =
-            Self { chain, records, hashes: BTreeMap::new(), awaited: Vec::new(), timestamp_ms: 0 };
+        let (hashes, awaited) = (BTreeMap::new(), Vec::new());
+        let mut executor = Self { chain, records, hashes, awaited, timestamp_ms: 0, sealed, from };
         executor.remember();
         Ok(Some(executor))
     }
@@ -117,8 +122,9 @@ impl Executor {
         Head { number: head.header.number, hash: head.hash, state_root: head.header.state_root }
     }
 
-    pub fn is_open(&self) -> bool {
-        self.chain.open().is_some()
+    /// Whether a block of the rollup is open, and the last block of the cluster in one before it.
+    pub fn standing(&self) -> (bool, u64) {
+        (self.chain.open().is_some(), self.sealed)
     }
 
     pub fn sync(&mut self) -> Result<(), DeriveError> {
@@ -130,9 +136,12 @@ impl Executor {
 
     /// Executes a batch and compares with what its last block attests.
     pub fn apply(&mut self, contents: &Contents) -> Result<(), String> {
-        for slice in &contents.slices {
-            self.slice(slice)?;
-        }
+        let from = self.from;
+        contents
+            .slices
+            .iter()
+            .filter(|slice| slice.height >= from)
+            .try_for_each(|slice| self.slice(slice))?;
         // A block without anything of the rollup still ends a slot.
         let (parent, _) = self.chain.finalized();
         let end = ClusterBlock {
@@ -234,6 +243,7 @@ impl Executor {
         if let Some(log) = &mut self.records {
             log.append(&made.record()).map_err(|error| format!("{}: {error}", log.path.display()))?;
         }
+        self.sealed = made.through_height;
         self.remember();
         Ok(())
     }

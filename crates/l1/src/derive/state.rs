@@ -1,8 +1,8 @@
 //! Where a derivation stopped.
 
 use super::{Config, DeriveError};
-use baton_settlement::InboxState;
-use baton_types::{Digest, hex::HexArray};
+use baton_settlement::{InboxState, Terms};
+use baton_types::{Digest, hex::HexArray, merkle::EMPTY};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -10,8 +10,42 @@ use std::{
     path::Path,
 };
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const FILE: &str = "state.json";
+
+/// A block of L1 up to which everything is read, and how the contracts stood there.
+#[derive(Clone, Copy, Debug)]
+pub struct Base {
+    pub l1_number: u64,
+    pub l1_hash: Digest,
+    pub inbox: InboxState,
+    /// Length and hash.
+    pub queue: (u64, Digest),
+}
+
+impl Base {
+    /// Nothing is read.
+    pub const fn start(terms: &Terms) -> Self {
+        let inbox =
+            InboxState { next_index: 0, head: EMPTY, next_height: terms.first_height, forced_cursor: 0 };
+        Self { l1_number: 0, l1_hash: EMPTY, inbox, queue: (0, EMPTY) }
+    }
+}
+
+/// Where the batches go on: before this one.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    pub index: u64,
+    pub order_root: Digest,
+    /// Forced entries that the cluster's blocks have taken.
+    pub cursor: u64,
+    /// What is before this block of the cluster is executed, also in the batch.
+    pub height: u64,
+}
+
+impl Place {
+    pub const START: Self = Self { index: 0, order_root: EMPTY, cursor: 0, height: 0 };
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -19,15 +53,35 @@ pub struct State {
     version: u32,
     chain: HexArray<32>,
     rollup: u32,
-    pub l1_number: u64,
-    pub l1_hash: HexArray<32>,
-    pub next_index: u64,
+    base: SavedBase,
+    place: SavedPlace,
+}
+
+#[derive(Deserialize)]
+struct Version {
+    version: u32,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedBase {
+    l1_number: u64,
+    l1_hash: HexArray<32>,
+    next_index: u64,
     head: HexArray<32>,
-    pub next_height: u64,
-    pub forced_cursor: u64,
-    pub queue_length: u64,
+    next_height: u64,
+    forced_cursor: u64,
+    queue_length: u64,
     queue_hash: HexArray<32>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SavedPlace {
+    index: u64,
     order_root: HexArray<32>,
+    forced_cursor: u64,
+    height: u64,
 }
 
 /// The directory, for messages.
@@ -40,39 +94,49 @@ fn error(path: &Path, what: impl ToString) -> DeriveError {
 }
 
 impl State {
-    pub fn new(
-        config: &Config,
-        (l1_number, l1_hash): (u64, Digest),
-        inbox: InboxState,
-        (queue_length, queue_hash): (u64, Digest),
-        order_root: Digest,
-    ) -> Self {
+    pub fn new(config: &Config, base: &Base, place: &Place) -> Self {
         Self {
             version: VERSION,
             chain: HexArray(config.chain.0),
             rollup: config.rollup.id,
-            l1_number,
-            l1_hash: HexArray(l1_hash.0),
-            next_index: inbox.next_index,
-            head: HexArray(inbox.head.0),
-            next_height: inbox.next_height,
-            forced_cursor: inbox.forced_cursor,
-            queue_length,
-            queue_hash: HexArray(queue_hash.0),
-            order_root: HexArray(order_root.0),
+            base: SavedBase {
+                l1_number: base.l1_number,
+                l1_hash: HexArray(base.l1_hash.0),
+                next_index: base.inbox.next_index,
+                head: HexArray(base.inbox.head.0),
+                next_height: base.inbox.next_height,
+                forced_cursor: base.inbox.forced_cursor,
+                queue_length: base.queue.0,
+                queue_hash: HexArray(base.queue.1.0),
+            },
+            place: SavedPlace {
+                index: place.index,
+                order_root: HexArray(place.order_root.0),
+                forced_cursor: place.cursor,
+                height: place.height,
+            },
         }
     }
 
-    pub fn head(&self) -> Digest {
-        Digest::from(self.head.0)
+    pub fn base(&self) -> Base {
+        let SavedBase { l1_number, next_index, next_height, forced_cursor, queue_length, .. } = self.base;
+        let head = Digest::from(self.base.head.0);
+        Base {
+            l1_number,
+            l1_hash: Digest::from(self.base.l1_hash.0),
+            inbox: InboxState { next_index, head, next_height, forced_cursor },
+            queue: (queue_length, Digest::from(self.base.queue_hash.0)),
+        }
     }
 
-    pub fn queue_hash(&self) -> Digest {
-        Digest::from(self.queue_hash.0)
-    }
-
-    pub fn order_root(&self) -> Digest {
-        Digest::from(self.order_root.0)
+    pub fn place(&self) -> Place {
+        let SavedPlace { index, order_root, forced_cursor, height } = &self.place;
+        Place {
+            index: *index,
+            order_root: Digest::from(order_root.0),
+            cursor: *forced_cursor,
+            height: *height,
+        }
     }
 
     /// None in a directory without one.
@@ -83,10 +147,14 @@ impl State {
             Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(None),
             Err(failed) => return Err(error(&path, failed)),
         };
-        let state: Self = serde_json::from_str(&text).map_err(|failed| error(&path, failed))?;
-        if state.version != VERSION {
-            return Err(error(&path, format!("version {}; this program reads {VERSION}", state.version)));
+        let Version { version } = serde_json::from_str(&text).map_err(|failed| error(&path, failed))?;
+        if version != VERSION {
+            let what = format!(
+                "version {version}; this program reads {VERSION}: remove the directory to begin anew"
+            );
+            return Err(error(&path, what));
         }
+        let state: Self = serde_json::from_str(&text).map_err(|failed| error(&path, failed))?;
         if state.chain.0 != chain.0 || state.rollup != rollup {
             let what =
                 format!("is of rollup {} of chain {}; name another directory", state.rollup, state.chain);

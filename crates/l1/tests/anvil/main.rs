@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod blobs;
 mod cluster;
 mod costs;
 mod deriving;

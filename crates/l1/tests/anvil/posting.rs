@@ -137,6 +137,83 @@ async fn two_posters_at_once_and_one_that_takes_over() {
 }
 
 #[tokio::test]
+async fn one_that_took_over_goes_on_until_another_posts() {
+    let world = World::new(DataKind::Calldata).await;
+    let batches = opaque_batches(7).contents;
+    world.source.add(OPAQUE, batches[..5].to_vec());
+    // One batch per block of L1, and a term that lasts longer than the test.
+    let first = PosterConfig { batches_max: 1, ..World::config() };
+    let second = PosterConfig { patience: Duration::from_secs(3), ..first.clone() };
+    let mut second = world.poster(2, &[OPAQUE], second);
+    assert!(!second.round().await, "it lets others go first");
+    until("it takes over", async || second.round().await).await;
+    for index in 2..=5 {
+        assert!(second.round().await, "it does not wait before batch {index}");
+        assert_eq!(world.next_index(OPAQUE).await, index);
+    }
+    assert!(!second.round().await, "nothing is left");
+
+    // The first is back, and posts one.
+    world.source.add(OPAQUE, batches[5..6].to_vec());
+    assert!(world.poster(1, &[OPAQUE], first).round().await);
+    world.source.add(OPAQUE, batches[6..].to_vec());
+    assert!(!second.round().await);
+    let state = second.status().borrow().rollups[&OPAQUE].state.clone();
+    assert!(matches!(&state, State::Waiting(reason) if reason.contains("may go first")), "{state:?}");
+    assert_eq!(world.next_index(OPAQUE).await, 6);
+    // It is gone again.
+    until("it takes over again", async || second.round().await).await;
+    assert_eq!(world.next_index(OPAQUE).await, 7);
+}
+
+/// Both send the same batch, and a block of L1 has both transactions.
+#[tokio::test]
+async fn one_that_lost_a_race_lets_the_other_go_first() {
+    let world = World::new(DataKind::Calldata).await;
+    let batches = opaque_batches(2).contents;
+    world.source.add(OPAQUE, batches[..1].to_vec());
+    let patience = Duration::from_millis(300);
+    let config = PosterConfig { mined_within: Duration::from_secs(20), batches_max: 1, ..World::config() };
+    let mut first = world.poster(1, &[OPAQUE], config.clone());
+    let mut second = world.poster(2, &[OPAQUE], PosterConfig { patience, ..config });
+    world.ask("evm_setAutomine", json!([false])).await;
+    let pending = async |transactions: usize| {
+        until("it is in the pool", async || {
+            let pool = world.ask("txpool_status", json!([])).await;
+            pool["pending"] == json!(format!("{transactions:#x}"))
+        })
+        .await;
+    };
+    let (others, mine, ()) = futures::future::join3(
+        first.round(),
+        async {
+            pending(1).await;
+            let status = second.status();
+            let waits = |state: &State| matches!(state, State::Waiting(why) if why.contains("may go first"));
+            let mut posted = second.round().await;
+            while waits(&status.borrow().rollups[&OPAQUE].state) {
+                posted = second.round().await;
+            }
+            posted
+        },
+        async {
+            pending(2).await;
+            world.mine(1).await;
+        },
+    )
+    .await;
+    assert!(others && !mine, "L1 takes them in the order in which they came");
+    let state = second.status().borrow().rollups[&OPAQUE].state.clone();
+    let State::Waiting(reason) = &state else { panic!("{state:?}") };
+    assert!(reason.contains("another poster was first"), "{reason}");
+    assert!(second.status().borrow().spent > U256::ZERO, "what L1 refused is paid for");
+    world.ask("evm_setAutomine", json!([true])).await;
+    world.source.add(OPAQUE, batches[1..].to_vec());
+    assert!(!second.round().await, "it waits again");
+    assert!(first.round().await);
+}
+
+#[tokio::test]
 async fn a_stuck_transaction_is_outbid_also_after_a_restart() {
     let world = World::new(DataKind::Calldata).await;
     world.source.add(OPAQUE, opaque_batches(1).contents);
