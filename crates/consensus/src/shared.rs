@@ -411,7 +411,8 @@ impl Shared {
         let _ = self.events.send(state.event(block, Rung::Finalized, now));
         self.moved.notify_waiters();
         let ids: Arc<[TxId]> = state.pool.expire(height).into();
-        if !ids.is_empty() {
+        // One that has just joined does not know what was ordered before.
+        if !ids.is_empty() && height >= state.recent.judges_from() {
             ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
             let _ = self.events.send(Event::Ended {
                 ids,
