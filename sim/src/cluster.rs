@@ -20,7 +20,7 @@ use baton_consensus::{
 use baton_execution::pool::Limits;
 use baton_node::keys::{self, Devnet, MemberKeys, devnet_genesis};
 use baton_settlement::{BatchSource as _, Certified, data_commitment, is_signed};
-use baton_types::{Epoch, Genesis, PublicKey, Rollup, faults_tolerated, genesis::Data};
+use baton_types::{Epoch, Genesis, PublicKey, Rollup, RollupId, faults_tolerated, genesis::Data};
 use commonware_cryptography::Signer as _;
 use commonware_p2p::simulated::{self, Link};
 use commonware_runtime::{
@@ -88,7 +88,7 @@ pub struct Cluster {
     /// From their next start on, members do not ask what they have said before.
     pub trusts_own_journal: bool,
     /// What happens to the executors of members, from their next start on.
-    pub evm_faults: BTreeMap<usize, Fault>,
+    pub evm_faults: BTreeMap<usize, (RollupId, Fault)>,
     /// Where it settles, if it does.
     pub l1: Option<L1>,
 }

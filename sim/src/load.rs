@@ -55,7 +55,7 @@ pub struct Rate {
     pub twice_every: u64,
     /// Is valid for a few blocks only.
     pub short_every: u64,
-    /// Comes with a transfer in the EVM rollup, for which there is no promise: it may be superseded.
+    /// Comes with a transfer in each EVM rollup, for which there is no promise: it may be superseded.
     pub evm_every: u64,
 }
 
@@ -99,7 +99,7 @@ impl Load {
         let promise = Promise { rung: Rung::Pending, valid_until, short };
         self.send(*node, client, units.clone(), promise);
         if self.every(self.rate.evm_every) {
-            self.transfer(turn, client);
+            self.transfer(turn, client, validity);
         }
         let (node, client) = nodes[(turn + 1) % nodes.len()];
         if self.every(self.rate.twice_every) && nodes.len() > 1 {
@@ -150,12 +150,11 @@ impl Load {
         });
     }
 
-    fn transfer(&self, turn: usize, client: &Client) {
-        let Some(unit) = wallet::next_transfer(client, turn, VALIDITY_BLOCKS) else { return };
+    fn transfer(&self, turn: usize, client: &Client, validity_blocks: u64) {
+        let units = wallet::next_transfers(client, turn, validity_blocks);
         let client = client.clone();
         self.context.child("transfer").spawn(move |_| async move {
-            let _ =
-                client.submit(Submit { client: "load".into(), units: vec![unit], ack: Ack::Pending }).await;
+            let _ = client.submit(Submit { client: "load".into(), units, ack: Ack::Pending }).await;
         });
     }
 

@@ -5,6 +5,7 @@
 //! each other and with the receipts, and the members are asked about what they ordered.
 
 use crate::{cluster::Cluster, l1::settled, load::Ledger};
+use baton_consensus::evm::Status;
 use baton_types::receipt::Rung;
 use commonware_runtime::{Clock as _, Supervisor as _, deterministic::Context};
 use std::{collections::BTreeMap, time::Duration};
@@ -87,13 +88,15 @@ pub async fn ask(context: &Context, cluster: &Cluster, violations: &mut Vec<Stri
         violations.push(format!("member {from} refuses to talk to member {to}"));
     }
     check_counts(cluster, violations);
+    check_executions(cluster, violations);
     check_batches(cluster, violations);
     let group_key = cluster.genesis.group_key().expect("the genesis was checked");
     for (index, client) in cluster.running() {
         let ordered: Vec<_> = {
-            let witness = cluster.members[index].witness.lock();
-            let step = (witness.ordered.len() / ASKED).max(1);
-            witness.ordered.iter().step_by(step).take(ASKED).map(|(id, height)| (*id, *height)).collect()
+            let (witness, lowest) = (cluster.members[index].witness.lock(), client.live().lowest_height);
+            let kept = || witness.ordered.iter().filter(|(_, height)| **height >= lowest);
+            let step = (kept().count() / ASKED).max(1);
+            kept().step_by(step).take(ASKED).map(|(id, height)| (*id, *height)).collect()
         };
         for (id, height) in ordered {
             let client = client.clone();
@@ -130,6 +133,29 @@ fn check_batches(cluster: &Cluster, violations: &mut Vec<String>) {
             }
             if *by_place.entry(place).or_insert_with(|| batch.clone()) != batch {
                 violations.push(format!("member {index} has another batch {}", batch.index));
+            }
+        }
+    }
+}
+
+/// Members have the same blocks of EVM rollups, as far as they keep states, and go on executing unless that is what
+/// was done to them.
+fn check_executions(cluster: &Cluster, violations: &mut Vec<String>) {
+    let mut found = BTreeMap::new();
+    for (index, client) in cluster.running().filter(|(index, _)| !cluster.evm_faults.contains_key(index)) {
+        for execution in client.executions() {
+            let Status { rollup, number, stopped, .. } = execution.status();
+            if let Some(stopped) = stopped {
+                violations.push(format!("member {index} executes rollup {rollup} no more: {stopped:?}"));
+            }
+            let oldest = execution.heads().oldest_state;
+            for past in (oldest..=number).filter_map(|number| execution.past(number)) {
+                let number = past.header.number;
+                let (first, hash) = found.entry((rollup, number)).or_insert((index, past.hash));
+                if *hash != past.hash {
+                    violations
+                        .push(format!("members {first} and {index} differ in block {number} of {rollup}"));
+                }
             }
         }
     }

@@ -9,10 +9,11 @@ use crate::{
     load::{Load, Rate},
     properties,
     trace::Entry,
+    wallet::Evm,
 };
-use baton_consensus::evm::Fault;
+use baton_consensus::{History, evm::Fault};
 use baton_types::{
-    Genesis,
+    Genesis, RollupId,
     genesis::{Election, Reshare},
 };
 use commonware_runtime::{Clock as _, Runner as _, Supervisor as _, deterministic};
@@ -37,6 +38,8 @@ pub struct Chain {
     pub reshare: Reshare,
     pub idle_ms: u64,
     pub block_interval_min_ms: u64,
+    pub validity_blocks_max: u64,
+    pub evm: Evm,
 }
 
 impl Default for Chain {
@@ -47,6 +50,8 @@ impl Default for Chain {
             reshare: Reshare::OnChange,
             idle_ms: 300,
             block_interval_min_ms: 30,
+            validity_blocks_max: 600,
+            evm: Evm::None,
         }
     }
 }
@@ -68,6 +73,8 @@ impl Chain {
         genesis.reshare = self.reshare;
         genesis.timing.idle_ms = self.idle_ms;
         genesis.timing.block_interval_min_ms = self.block_interval_min_ms;
+        genesis.validity_blocks_max = self.validity_blocks_max;
+        self.evm.add(genesis);
         if self.election == Election::StakeWeighted {
             for (member, weight) in genesis.members.iter_mut().zip(1..) {
                 member.weight = weight;
@@ -93,11 +100,13 @@ pub struct Scenario {
     pub unsynced: Unsynced,
     /// Members do not ask what they have said before: shows what is then possible.
     pub trusts_own_journal: bool,
+    /// How much of the chain members keep.
+    pub history: History,
     pub rate: Rate,
     /// Members that do not keep the rules; the properties are those of the others.
     pub hostile: Vec<(usize, Behaviour)>,
     /// What happens to executors of members once they are started again.
-    pub evm_faults: Vec<(usize, Fault)>,
+    pub evm_faults: Vec<(usize, (RollupId, Fault))>,
     /// In order of time, in ms from the start.
     pub events: Vec<(u64, Action)>,
     /// How long the load and the faults go on.
@@ -125,6 +134,7 @@ impl Default for Scenario {
             disk_ms: 0,
             unsynced: Unsynced::Lost,
             trusts_own_journal: false,
+            history: History::Full,
             rate: Rate::default(),
             hostile: Vec::new(),
             evm_faults: Vec::new(),
@@ -234,9 +244,9 @@ async fn simulate(
         genesis.members.iter_mut().for_each(|member| member.commitment = None);
     }
     let hostile = scenario.hostile.iter().cloned().collect();
-    let mut cluster =
-        Cluster::new(context.child("cluster"), genesis, keys, scenario.link, scenario.unsynced, hostile)
-            .await;
+    let (link, unsynced, history) = (scenario.link, scenario.unsynced, scenario.history);
+    let home = context.child("cluster");
+    let mut cluster = Cluster::with_history(home, genesis, keys, link, unsynced, hostile, history).await;
     cluster.trusts_own_journal = scenario.trusts_own_journal;
     cluster.evm_faults = scenario.evm_faults.iter().copied().collect();
     for member in &cluster.members {

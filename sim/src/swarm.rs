@@ -4,10 +4,13 @@
 //! of them are for a while (a crash of all, a partition without a majority, heavy loss), and at the end
 //! all faults end. So every property must hold in every draw. A wiped member counts as faulty from
 //! then on, as it may never get a share again; one whose votes rot or whose disk is set back does too, and
-//! meanwhile not all members lose their memory, which is what keeps it from a wrong vote.
+//! meanwhile not all members lose their memory, which is what keeps it from a wrong vote. A hostile member is at fault
+//! all the time.
 //!
 //! A draw takes only some of the kinds of faults: with all of them in each run, some combinations would never
 //! come up, because others hide them.
+
+mod hostile;
 
 use crate::{
     cluster::LinkSpec,
@@ -15,13 +18,15 @@ use crate::{
     fault::Action,
     load::Rate,
     scenario::{Chain, Scenario},
+    wallet::Evm,
 };
+use baton_consensus::History;
 use baton_types::{
     faults_tolerated,
     genesis::{Election, Reshare},
 };
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
-use std::{fmt::Write as _, ops::RangeInclusive};
+use std::{collections::BTreeSet, fmt::Write as _, ops::RangeInclusive};
 
 /// Faults of one run.
 const EPISODES_MAX: usize = 7;
@@ -29,6 +34,10 @@ const EPISODES_MAX: usize = 7;
 const STALL_MAX_MS: u64 = 12_000;
 /// A member that starts has asked its peers within this time.
 const ASKED_MS: u64 = 8_000;
+/// For how many blocks transactions are valid at most where members keep a window of the chain, and the longest epoch
+/// there: runs then outlive windows.
+const VALIDITY_BLOCKS: u64 = 16;
+const WINDOWED_EPOCH_MAX: u64 = 40;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -110,6 +119,7 @@ struct Draw {
     link: LinkSpec,
     disk_ms: u64,
     run_ms: u64,
+    hostile: BTreeSet<usize>,
     /// Who is at fault, from when to when.
     faulty: Vec<(RangeInclusive<u64>, usize)>,
     /// When the cluster as a whole is.
@@ -129,12 +139,18 @@ pub fn draw(seed: u64) -> Scenario {
     let mut rng = StdRng::seed_from_u64(seed);
     let nodes = pick(&mut rng, &[4, 4, 4, 4, 4, 4, 4, 4, 4, 5, 7, 7, 3, 1]);
     let chain = draw_chain(&mut rng, nodes);
+    let history = match chain.validity_blocks_max {
+        // As few as there may be, so that members which were away find that what they need is gone.
+        VALIDITY_BLOCKS => History::Window { blocks: 2 * (VALIDITY_BLOCKS + chain.epoch_blocks) },
+        _ => History::Full,
+    };
+    let hostile = hostile::draw(&mut rng, nodes, &chain, history);
     let latency_ms = rng.random_range(1..=60);
     let loss_permille = pick(&mut rng, &[0, 0, 0, 5, 20, 50, 100]);
     let link = LinkSpec { latency_ms, jitter_ms: rng.random_range(0..=latency_ms / 2), loss_permille };
     let disk_ms = pick(&mut rng, &[0, 0, 0, 1, 3, 8]);
     let unsynced = pick(&mut rng, &[Unsynced::Lost, Unsynced::Torn, Unsynced::Reordered, Unsynced::Kept]);
-    let rate = draw_rate(&mut rng);
+    let rate = draw_rate(&mut rng, &chain);
     let run_ms = rng.random_range(3_000..=16_000);
     let mut draw = Draw {
         rng,
@@ -142,6 +158,7 @@ pub fn draw(seed: u64) -> Scenario {
         link,
         disk_ms,
         run_ms,
+        hostile: hostile.iter().map(|(member, _)| *member).collect(),
         faulty: Vec::new(),
         stalls: Vec::new(),
         crashes: Vec::new(),
@@ -150,8 +167,11 @@ pub fn draw(seed: u64) -> Scenario {
     };
     draw.episodes();
     draw.events.sort_by_key(|(at_ms, _)| *at_ms);
-    // A cluster that tolerates no fault may stop at any; and each loss may cost a view.
-    let steady = draw.stalls.is_empty() && faults_tolerated(u32::from(nodes)) > 0 && loss_permille <= 20;
+    // A cluster that tolerates no fault may stop at any; and each loss, or turn of a hostile member, may cost a view.
+    let steady = draw.stalls.is_empty()
+        && faults_tolerated(u32::from(nodes)) > 0
+        && hostile.is_empty()
+        && loss_permille <= 20;
     Scenario {
         name: "swarm",
         seed,
@@ -160,7 +180,9 @@ pub fn draw(seed: u64) -> Scenario {
         link,
         disk_ms,
         unsynced,
+        history,
         rate,
+        hostile,
         events: draw.events,
         run_ms,
         heals: true,
@@ -183,11 +205,18 @@ fn draw_chain(rng: &mut StdRng, nodes: u16) -> Chain {
         reshare: pick(rng, &[Reshare::OnChange, Reshare::EveryEpoch]),
         idle_ms: pick(rng, &[150, 300, 300]),
         block_interval_min_ms: pick(rng, &[30, 100, 150]),
+        evm: pick(rng, &[Evm::None, Evm::None, Evm::PerBlock, Evm::Slotted, Evm::Arrival, Evm::Two]),
+        ..Chain::default()
     };
-    chain.under(election, nodes)
+    let mut chain = chain.under(election, nodes);
+    if chain.epoch_blocks <= WINDOWED_EPOCH_MAX && rng.random_bool(0.3) {
+        chain.validity_blocks_max = VALIDITY_BLOCKS;
+    }
+    chain
 }
 
-fn draw_rate(rng: &mut StdRng) -> Rate {
+fn draw_rate(rng: &mut StdRng, chain: &Chain) -> Rate {
+    let windowed = chain.validity_blocks_max == VALIDITY_BLOCKS;
     Rate {
         every_ms: pick(rng, &[50, 100, 200, 500]),
         batch: rng.random_range(1..=10),
@@ -195,8 +224,9 @@ fn draw_rate(rng: &mut StdRng) -> Rate {
         bundle_every: pick(rng, &[0, 2, 7]),
         replicated_every: pick(rng, &[0, 1, 3]),
         twice_every: pick(rng, &[0, 1, 4]),
-        short_every: pick(rng, &[0, 0, 3]),
-        evm_every: 0,
+        // What is valid for so few blocks may expire whatever it is.
+        short_every: if windowed { 1 } else { pick(rng, &[0, 0, 3]) },
+        evm_every: if chain.evm == Evm::None { 0 } else { pick(rng, &[1, 1, 3]) },
     }
 }
 
@@ -235,14 +265,13 @@ impl Draw {
 
     /// Books a member for a fault, unless too many are at fault then.
     fn take(&mut self, member: usize, span: RangeInclusive<u64>) -> bool {
+        if self.hostile.contains(&member) {
+            return false;
+        }
         let allowed = self.tolerated().max(1);
-        let mut others: Vec<usize> = self
-            .faulty
-            .iter()
-            .filter(|(other, _)| overlap(other, &span))
-            .map(|(_, other)| *other)
-            .filter(|other| *other != member)
-            .collect();
+        let faulty = self.faulty.iter().filter(|(other, _)| overlap(other, &span)).map(|(_, other)| *other);
+        let others = faulty.chain(self.hostile.iter().copied());
+        let mut others: Vec<usize> = others.filter(|other| *other != member).collect();
         others.sort_unstable();
         others.dedup();
         if others.len() >= allowed {
@@ -382,6 +411,7 @@ pub fn to_rust(scenario: &Scenario) -> String {
         disk_ms,
         unsynced,
         trusts_own_journal: _,
+        history,
         rate,
         hostile,
         events,
@@ -392,21 +422,24 @@ pub fn to_rust(scenario: &Scenario) -> String {
         min_height,
         evm_faults: _,
     } = scenario;
-    let Chain { election, epoch_blocks, reshare, idle_ms, block_interval_min_ms } = chain;
+    let Chain { election, epoch_blocks, reshare, idle_ms, block_interval_min_ms, validity_blocks_max, evm } =
+        chain;
     let mut text = format!(
         "#[test]\nfn swarm_{seed}() {{\n    run_twice(&Scenario {{\n        name: \"swarm_{seed}\",\n        \
          seed: {seed},\n        nodes: {nodes},\n        chain: Chain {{\n            \
          election: Election::{election:?},\n            epoch_blocks: {epoch_blocks},\n            \
          reshare: Reshare::{reshare:?},\n            idle_ms: {idle_ms},\n            \
-         block_interval_min_ms: {block_interval_min_ms},\n        }},\n        link: {link:?},\n        \
-         disk_ms: {disk_ms},\n        unsynced: Unsynced::{unsynced:?},\n        rate: {rate:?},\n        \
+         block_interval_min_ms: {block_interval_min_ms},\n            \
+         validity_blocks_max: {validity_blocks_max},\n            evm: Evm::{evm:?},\n        }},\n        \
+         link: {link:?},\n        disk_ms: {disk_ms},\n        unsynced: Unsynced::{unsynced:?},\n        \
+         history: History::{history:?},\n        rate: {rate:?},\n        \
          events: vec![\n"
     );
     for (at_ms, action) in events {
         let _ = writeln!(text, "            ({at_ms}, Action::{action}),");
     }
     let hostile: Vec<_> =
-        hostile.iter().map(|(member, behaviour)| format!("({member}, Behaviour::{behaviour:?})")).collect();
+        hostile.iter().map(|(member, behaviour)| format!("({member}, Behaviour::{behaviour})")).collect();
     let hostile = hostile.join(", ");
     let _ = write!(
         text,
@@ -420,7 +453,7 @@ pub fn to_rust(scenario: &Scenario) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::byzantine::Behaviour;
 
     #[test]
     fn a_seed_draws_one_scenario() {
@@ -474,18 +507,32 @@ mod tests {
     fn no_more_than_f_members_lose_their_disks() {
         for seed in 0..5_000 {
             let scenario = draw(seed);
-            let wiped: BTreeSet<usize> = scenario
-                .events
-                .iter()
-                .filter_map(|(_, action)| match action {
-                    Action::Wipe(member)
-                    | Action::Rot(member, ..)
-                    | Action::Restore(member)
-                    | Action::UnreadableDisk(member, _) => Some(*member),
-                    _ => None,
-                })
-                .collect();
-            assert!(wiped.len() <= faults_tolerated(u32::from(scenario.nodes)) as usize, "seed {seed}");
+            let hostile = scenario.hostile.iter().map(|(member, _)| *member);
+            let wiped = scenario.events.iter().filter_map(|(_, action)| match action {
+                Action::Wipe(member)
+                | Action::Rot(member, ..)
+                | Action::Restore(member)
+                | Action::UnreadableDisk(member, _) => Some(*member),
+                _ => None,
+            });
+            let lost: BTreeSet<usize> = wiped.chain(hostile).collect();
+            assert!(lost.len() <= faults_tolerated(u32::from(scenario.nodes)) as usize, "seed {seed}");
         }
+    }
+
+    #[test]
+    fn every_kind_of_chain_and_of_conduct_is_drawn() {
+        let word = |text: String| text.split([' ', '(']).next().unwrap().to_owned();
+        let (mut evm, mut history, mut hostile) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for scenario in (0..10_000).map(draw) {
+            assert_eq!(scenario.chain.evm == Evm::None, scenario.rate.evm_every == 0);
+            evm.insert(format!("{:?}", scenario.chain.evm));
+            history.insert(word(format!("{:?}", scenario.history)));
+            hostile.extend(scenario.hostile.into_iter().map(|(_, behaviour)| match behaviour {
+                Behaviour::Lottery(trick) => word(format!("{trick:?}")),
+                other => word(format!("{other:?}")),
+            }));
+        }
+        assert_eq!((evm.len(), history.len(), hostile.len()), (5, 2, 16 + 14), "{hostile:?}");
     }
 }

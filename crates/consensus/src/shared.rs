@@ -4,6 +4,7 @@
 //! One lock, held for microseconds, never across an await. Everything in it is bounded: unfinalized
 //! blocks by the distance to the finalized tip, ids by the validity window, seeds and times by count.
 
+mod claims;
 mod execution;
 mod forced;
 mod ladder;
@@ -14,7 +15,6 @@ mod votes;
 pub use execution::lags;
 pub use forced::Selection;
 pub use ladder::Standing;
-use strain::Strain;
 
 use crate::{
     admission::{self, Admission},
@@ -98,7 +98,8 @@ struct State {
     votes: votes::Votes,
     /// Members that said they hold no share of the key, and in which epoch.
     shareless: BTreeMap<PublicKey, Epoch>,
-    strain: Strain,
+    strain: strain::Strain,
+    claims: claims::Claims,
     live: Live,
 }
 
@@ -135,7 +136,8 @@ impl Shared {
             authors_ahead: BTreeMap::new(),
         };
         let state = State {
-            strain: Strain::new(limits.faults_max as u64),
+            strain: strain::Strain::new(limits.faults_max as u64),
+            claims: claims::Claims::default(),
             admission: Admission::new(limits.wait_ms_max, genesis.members.len() as u64),
             pool: Pool::new(&genesis.rollups, limits, hash_key),
             recent: Recent::new(genesis.validity_blocks_max, hash_key),
@@ -197,7 +199,7 @@ impl Shared {
         if let Some(l1) = self.l1.get() {
             l1.passed(round, digest.is_some());
         }
-        self.executions.values().for_each(|execution| execution.passed(round, digest.is_some()));
+        self.state.lock().claims.passed(round, digest.is_some());
     }
 
     fn strain(&self, round: Round, notarized: bool) {
@@ -409,7 +411,8 @@ impl Shared {
         let _ = self.events.send(state.event(block, Rung::Finalized, now));
         self.moved.notify_waiters();
         let ids: Arc<[TxId]> = state.pool.expire(height).into();
-        if !ids.is_empty() {
+        // One that has just joined does not know what was ordered before.
+        if !ids.is_empty() && height >= state.recent.judges_from() {
             ids.iter().for_each(|id| state.end(*id, Rung::Expired, Reason::Expired));
             let _ = self.events.send(Event::Ended {
                 ids,

@@ -10,7 +10,7 @@ use super::{
     ends::{Conduct, Mail},
     lottery::parse,
 };
-use crate::wallet::{EVM, address, transfer};
+use crate::wallet::{EVM, address, transfer, waste};
 use baton_consensus::{fuzzing::LotteryMessage, network::Channel};
 use baton_types::{
     Block, Body, Bundle, Digest, Header, PrivateKey, PublicKey, RollupId, Segment, Signature, Transaction,
@@ -29,6 +29,8 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// Blocks of others, and own ones, that are remembered.
 const BLOCKS_MAX: usize = 64;
+/// Of each kind that execution leaves out, so many fill a block.
+const WASTE: u64 = 20;
 /// Votes and answers that wait for their block.
 const HELD_MAX: usize = 16;
 
@@ -46,6 +48,8 @@ pub enum Plan {
     LeaveOut,
     /// A good block that reports these members silent.
     Accuse(Indices),
+    /// A block that voters take, full of what execution leaves out.
+    Waste,
 }
 
 /// What members see in place of an own block.
@@ -138,6 +142,11 @@ impl Forger {
                 self.player.deeds.did("accused");
                 Some((vec![(others.clone(), accusing.digest())], vec![(others, accusing)]))
             }
+            Plan::Waste => {
+                let wasteful = self.waste(block, &parent)?;
+                self.player.deeds.did("wasted");
+                Some((vec![(others.clone(), wasteful.digest())], vec![(others, wasteful)]))
+            }
             Plan::LeaveOut => {
                 let forgery = self.leave_out(block, &parent)?;
                 let digest = forgery.digest();
@@ -156,6 +165,16 @@ impl Forger {
                 Some((vec![(others.clone(), digest)], vec![(others, forgery)]))
             }
         }
+    }
+
+    fn waste(&self, block: &Block, parent: &Block) -> Option<Block> {
+        let mut draft = self.draft(block, parent);
+        let first = block.header().height * WASTE;
+        let waste: Vec<_> = (first..first + WASTE).flat_map(waste).collect();
+        signed(&mut draft, waste.iter().map(|(payload, _)| payload.clone()).collect())?;
+        let ids = draft.body.ids().into_iter().flatten();
+        self.player.deeds.wasted(ids.zip(waste.into_iter().map(|(_, reason)| reason)));
+        Some(draft.seal())
     }
 
     /// Its state is as if nobody had asked for them.

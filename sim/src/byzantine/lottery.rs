@@ -21,7 +21,10 @@ use commonware_consensus::simplex::types::Vote;
 use commonware_cryptography::{Digestible as _, Signer as _};
 use commonware_runtime::IoBuf;
 use rand::{Rng as _, RngExt as _};
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fmt,
+};
 
 /// Messages kept for later.
 const KEPT_MAX: usize = 64;
@@ -62,6 +65,22 @@ pub enum Trick {
     /// Well-formed messages that say nothing true: of blocks that nobody built, of epochs and members that are not,
     /// answers to no question, and the same question again and again.
     FalseWords,
+}
+
+/// As Rust source, within `Trick::…`.
+impl fmt::Display for Trick {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |kinds: &[Kind]| {
+            let kinds: Vec<_> = kinds.iter().map(|kind| format!("Kind::{kind:?}")).collect();
+            kinds.join(", ")
+        };
+        match self {
+            Self::Hide(kinds, from) => write!(f, "Hide(vec![{}], vec!{from:?})", list(kinds)),
+            Self::Delay(kinds, ms) => write!(f, "Delay(vec![{}], {ms})", list(kinds)),
+            Self::Accuse(members) => write!(f, "Accuse(vec!{members:?})"),
+            other => write!(f, "{other:?}"),
+        }
+    }
 }
 
 /// What a member sends for the lottery.

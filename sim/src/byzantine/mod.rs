@@ -39,7 +39,8 @@ use crate::{
 use baton_consensus::{History, engine, network::Channel};
 use baton_node::keys::MemberKeys;
 use baton_types::{
-    BlockLimits, Digest, Genesis, PrivateKey, PublicKey, Scheme, domain, forced, lottery::Rules,
+    BlockLimits, Digest, Genesis, PrivateKey, PublicKey, Scheme, TxId, domain, forced, lottery::Rules,
+    receipt::Reason,
 };
 use commonware_cryptography::{Signer as _, bls12381::primitives::group::Share};
 use commonware_runtime::{Clock as _, Spawner as _, Supervisor as _, deterministic::Context};
@@ -48,6 +49,7 @@ use ends::{Conduct, Post};
 use rand::{SeedableRng as _, rngs::StdRng};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -67,6 +69,8 @@ pub enum Behaviour {
     Equivocate,
     /// As leader, blocks that break one rule after the other.
     BreakRules,
+    /// As leader, fills an EVM rollup that is ordered by arrival with what cannot be executed.
+    Waste,
     /// Contradicts its own votes.
     ConflictingVotes,
     /// Has no part in making blocks final in two views of three.
@@ -101,6 +105,22 @@ pub enum Behaviour {
     Lottery(Trick),
 }
 
+/// As Rust source, within `Behaviour::…`.
+impl fmt::Display for Behaviour {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Twin(left) => write!(f, "Twin(vec!{left:?})"),
+            Self::Withhold(channels, from) => {
+                let channels: Vec<_> =
+                    channels.iter().map(|channel| format!("Channel::{channel:?}")).collect();
+                write!(f, "Withhold(vec![{}], vec!{from:?})", channels.join(", "))
+            }
+            Self::Lottery(trick) => write!(f, "Lottery(Trick::{trick})"),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
 /// What a hostile member really did, by name; a scenario in which nothing was done shows nothing.
 #[derive(Clone, Default)]
 pub struct Deeds(Arc<Mutex<Done>>);
@@ -109,6 +129,7 @@ pub struct Deeds(Arc<Mutex<Done>>);
 struct Done {
     counts: BTreeMap<String, u64>,
     forged: BTreeSet<Digest>,
+    wasted: BTreeMap<TxId, Reason>,
 }
 
 impl Deeds {
@@ -126,6 +147,15 @@ impl Deeds {
 
     pub fn counts(&self) -> BTreeMap<String, u64> {
         self.0.lock().counts.clone()
+    }
+
+    fn wasted(&self, waste: impl Iterator<Item = (TxId, Reason)>) {
+        self.0.lock().wasted.extend(waste);
+    }
+
+    /// What it ordered that cannot be executed, and why.
+    pub fn waste(&self) -> BTreeMap<TxId, Reason> {
+        self.0.lock().wasted.clone()
     }
 
     /// Blocks that no honest member may ever vote for.
@@ -204,6 +234,7 @@ impl Seat<'_> {
             Behaviour::Twin(left) => return self.twins(left, deeds).await,
             Behaviour::Equivocate => Box::new(forger::Forger::new(player, forger::Plan::Equivocate)),
             Behaviour::BreakRules => Box::new(forger::Forger::new(player, forger::Plan::BreakRules)),
+            Behaviour::Waste => Box::new(forger::Forger::new(player, forger::Plan::Waste)),
             Behaviour::LeaveOut => Box::new(forger::Forger::new(player, forger::Plan::LeaveOut)),
             Behaviour::FalseBatches => Box::new(batches::FalseBatches::new(player)),
             Behaviour::ConflictingVotes => Box::new(conduct::ConflictingVotes::new(player)),

@@ -1,16 +1,26 @@
 //! Executors inside the nodes: they agree, come back, and harm nobody when they do not.
 
 use alloy_primitives::Address;
-use baton_consensus::evm::{Fault, Status, Stopped};
+use baton_consensus::evm::{Execution, Fault, Status, Stopped};
 use baton_node::health::Sight;
 use baton_sim::{
-    Action, Behaviour, Chain, Scenario,
+    Action, Behaviour, Chain, Scenario, Unsynced,
     cluster::Cluster,
     load::Rate,
     run, run_twice, run_with,
-    wallet::{EVM, with_evm, with_slots},
+    trace::Entry,
+    wallet::{EVM, OTHER, with_arrival, with_evm, with_slots, with_two_evms},
 };
-use baton_types::{faults_tolerated, genesis::Election, results::LAG_BLOCKS_MAX};
+use baton_types::{
+    RollupId, faults_tolerated,
+    genesis::Election,
+    receipt::{Reason, Rung},
+    results::LAG_BLOCKS_MAX,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 fn scenario(name: &'static str, seed: u64) -> Scenario {
     Scenario {
@@ -23,14 +33,19 @@ fn scenario(name: &'static str, seed: u64) -> Scenario {
     }
 }
 
-fn status(cluster: &Cluster, member: usize) -> Status {
+const WEDGE: (RollupId, Fault) = (EVM, Fault::Wedge { height: 15 });
+
+fn execution(cluster: &Cluster, member: usize, rollup: RollupId) -> Arc<Execution> {
     let client = cluster.members[member].client().expect("it runs");
-    client.execution(EVM).expect("the genesis has the rollup").status()
+    client.execution(rollup).expect("the genesis has the rollup")
+}
+
+fn status(cluster: &Cluster, member: usize) -> Status {
+    execution(cluster, member, EVM).status()
 }
 
 /// What a member's final blocks gave, up to the number.
-async fn hashes(cluster: &Cluster, member: usize, last: u64) -> Vec<(u64, [u8; 32], usize)> {
-    let execution = cluster.members[member].client().expect("it runs").execution(EVM).expect("there");
+async fn hashes(execution: &Execution, last: u64) -> Vec<(u64, [u8; 32], usize)> {
     let mut all = Vec::new();
     for number in 1..=last {
         let block = execution.block(number).await.expect("readable").expect("final");
@@ -42,10 +57,15 @@ async fn hashes(cluster: &Cluster, member: usize, last: u64) -> Vec<(u64, [u8; 3
 
 /// Members that execute have the same blocks. Returns how many blocks and transactions.
 async fn agree(cluster: &Cluster, members: &[usize]) -> (u64, usize) {
-    let last = members.iter().map(|member| status(cluster, *member).number).min().expect("some");
-    let first = hashes(cluster, members[0], last).await;
-    for member in members {
-        assert_eq!(hashes(cluster, *member, last).await, first, "member {member}");
+    agree_on(cluster, EVM, members).await
+}
+
+async fn agree_on(cluster: &Cluster, rollup: RollupId, members: &[usize]) -> (u64, usize) {
+    let all: Vec<_> = members.iter().map(|member| execution(cluster, *member, rollup)).collect();
+    let last = all.iter().map(|execution| execution.status().number).min().expect("some");
+    let first = hashes(&all[0], last).await;
+    for (execution, member) in all.iter().zip(members) {
+        assert_eq!(hashes(execution, last).await, first, "member {member}");
     }
     (last, first.iter().map(|(_, _, transactions)| transactions).sum())
 }
@@ -77,28 +97,52 @@ fn a_run_repeats_itself() {
 
 /// Whatever was not synced is executed again, to the same blocks.
 #[test]
-fn executors_come_back_after_crashes() {
+fn executors_come_back_after_all_crash() {
     for (seed, genesis) in [(603, with_evm as fn(&mut _)), (604, with_slots)] {
-        let mut events = Vec::new();
-        for round in 0..3 {
-            let at_ms = 700 + 1_500 * round;
-            let member = usize::try_from(round).expect("small");
-            events.extend([
-                (at_ms, Action::CrashAtWrite(member, 3 + 5 * round)),
-                (at_ms + 900, Action::Restart(member)),
-            ]);
-        }
-        events.extend([(5_400, Action::CrashAll), (5_600, Action::RestartAll)]);
         let scenario = Scenario {
             genesis,
-            events,
+            events: vec![(2_400, Action::CrashAll), (2_600, Action::RestartAll)],
+            run_ms: 4_500,
+            ..scenario("executors_come_back_after_all_crash", seed)
+        };
+        run_with(&scenario, async |cluster| {
+            let (blocks, transactions) = agree(cluster, &[0, 1, 2, 3]).await;
+            assert!(blocks >= 3 && transactions >= 40, "{transactions} transactions in {blocks} blocks");
+        });
+    }
+}
+
+/// Wherever it dies, its executor goes on from what is on its disk.
+#[test]
+fn executors_come_back_after_crashes() {
+    const DEATHS: u64 = 24;
+    for (seed, genesis, unsynced) in
+        [(615, with_evm as fn(&mut _), Unsynced::Torn), (616, with_slots, Unsynced::Lost)]
+    {
+        // Each begins just before the second in which executors sync their records.
+        let deaths = (0..DEATHS).flat_map(|i| {
+            let at_ms = 950 + i * 1_350;
+            [(at_ms, Action::CrashAtWrite(0, i)), (at_ms + 400, Action::Restart(0))]
+        });
+        let scenario = Scenario {
+            genesis,
+            unsynced,
+            chain: Chain { block_interval_min_ms: 100, ..scenario("", seed).chain },
+            rate: Rate { batch: 1, evm_every: 1, ..Rate::default() },
+            events: deaths.collect(),
+            run_ms: 950 + DEATHS * 1_350,
             heals: true,
-            run_ms: 7_500,
+            stall_max_ms: Some(5_000),
             ..scenario("executors_come_back_after_crashes", seed)
         };
         run_with(&scenario, async |cluster| {
             let (blocks, transactions) = agree(cluster, &[0, 1, 2, 3]).await;
-            assert!(blocks >= 5 && transactions >= 60, "{transactions} transactions in {blocks} blocks");
+            assert!(blocks >= 20 && transactions >= 200, "{transactions} transactions in {blocks} blocks");
+            let ended = cluster.trace.take();
+            let died =
+                |entry: &Entry| matches!(entry, Entry::Ended { cause, .. } if cause == "died at a write");
+            let died = ended.iter().filter(|(_, entry)| died(entry)).count();
+            assert_eq!(died, usize::try_from(DEATHS).expect("few"), "it did not die at each write");
         });
     }
 }
@@ -108,7 +152,7 @@ fn executors_come_back_after_crashes() {
 #[test]
 fn a_flipped_bit_stops_one_executor_and_nothing_else() {
     let scenario = Scenario {
-        evm_faults: vec![(2, Fault::Damage { height: 20 })],
+        evm_faults: vec![(2, (EVM, Fault::Damage { height: 20 }))],
         events: vec![(300, Action::Crash(2)), (600, Action::Restart(2))],
         run_ms: 6_000,
         stall_max_ms: Some(3_500),
@@ -159,7 +203,7 @@ async fn attested_number(cluster: &Cluster) -> u64 {
 #[test]
 fn one_stuck_executor_delays_nobody() {
     let scenario = Scenario {
-        evm_faults: vec![(1, Fault::Wedge { height: 15 })],
+        evm_faults: vec![(1, WEDGE)],
         events: vec![(300, Action::Crash(1)), (600, Action::Restart(1))],
         run_ms: 6_000,
         stall_max_ms: Some(3_500),
@@ -179,7 +223,7 @@ fn one_stuck_executor_delays_nobody() {
 #[test]
 fn stuck_executors_pause_their_rollup_only() {
     let scenario = Scenario {
-        evm_faults: vec![(1, Fault::Wedge { height: 15 }), (2, Fault::Wedge { height: 15 })],
+        evm_faults: vec![(1, WEDGE), (2, WEDGE)],
         events: vec![
             (300, Action::Crash(1)),
             (600, Action::Restart(1)),
@@ -203,6 +247,84 @@ fn stuck_executors_pause_their_rollup_only() {
             let block = client.finalized(height).await.expect("final");
             let segments = &block.inner().body().segments;
             assert!(segments.iter().all(|segment| segment.rollup != EVM), "segment at {height}");
+        }
+    });
+}
+
+/// Executors of one rollup are stuck on more members than may be: the other rollup is attested as before, by the
+/// members that claim results of both too.
+#[test]
+fn a_stuck_rollup_does_not_hold_up_another() {
+    let scenario = Scenario {
+        genesis: with_two_evms,
+        evm_faults: vec![(1, WEDGE), (2, WEDGE)],
+        events: vec![
+            (300, Action::Crash(1)),
+            (600, Action::Restart(1)),
+            (2_000, Action::Crash(2)),
+            (2_300, Action::Restart(2)),
+        ],
+        run_ms: 20_000,
+        stall_max_ms: Some(4_000),
+        ..scenario("a_stuck_rollup_does_not_hold_up_another", 610)
+    };
+    run_with(&scenario, async |cluster| {
+        let client = cluster.members[0].client().expect("it runs");
+        let tip = client.finalized_height();
+        let (mut before, mut advances) = (None, BTreeMap::<_, u32>::new());
+        for height in 0..=tip {
+            let block = client.finalized(height).await.expect("final");
+            let results = &block.inner().body().results;
+            let (stuck, other) = (results[&EVM].executed_to, results[&OTHER].executed_to);
+            if height > 100 && before.is_some_and(|before| other > before) {
+                *advances.entry(block.inner().header().author.clone()).or_default() += 1;
+            }
+            before = Some(other);
+            if height == tip {
+                assert!(stuck + 80 < tip && other + 10 > tip, "attested to {stuck} and {other} of {tip}");
+            }
+        }
+        let shares: Vec<_> = advances.values().collect();
+        assert!(shares.len() == 4 && shares.iter().all(|share| **share >= 10), "{shares:?} up to {tip}");
+        let (_, transactions) = agree_on(cluster, OTHER, &[0, 1, 2, 3]).await;
+        assert!(transactions >= 200, "{transactions}");
+    });
+}
+
+/// Where a rollup is ordered by arrival a proposer may order what cannot be executed. It is left out everywhere, with
+/// its reason, and costs room in that proposer's blocks only.
+#[test]
+fn a_leader_that_orders_what_cannot_execute() {
+    let scenario = Scenario {
+        genesis: with_arrival,
+        hostile: vec![(2, Behaviour::Waste)],
+        ..scenario("a_leader_that_orders_what_cannot_execute", 611)
+    };
+    run_with(&scenario, async |cluster| {
+        let (_, transactions) = agree(cluster, &[0, 1, 3]).await;
+        assert!(transactions >= 60, "{transactions}");
+        let waste = cluster.deeds(2).expect("member 2 is hostile").waste();
+        for member in [0, 1, 3] {
+            let client = cluster.members[member].client().expect("it runs");
+            let (mut executed, mut left_out) = (0, BTreeMap::<Reason, u32>::new());
+            for height in 1..=status(cluster, member).executed_to {
+                let block = client.finalized(height).await.expect("final");
+                let ordered = block.inner().segment_ids().filter(|(rollup, _)| *rollup == EVM);
+                for id in ordered.flat_map(|(_, ids)| ids) {
+                    let found = client.transaction(*id).await.expect("it is ordered");
+                    let reason = waste.get(id).copied();
+                    let rung = if reason.is_some() { Rung::Skipped } else { Rung::Executed };
+                    assert_eq!((found.rung, found.reason), (rung, reason), "{id} on member {member}");
+                    match reason {
+                        Some(reason) => *left_out.entry(reason).or_default() += 1,
+                        None => executed += 1,
+                    }
+                }
+            }
+            let kinds: BTreeSet<_> = waste.values().copied().collect();
+            assert_eq!(left_out.keys().copied().collect::<BTreeSet<_>>(), kinds, "member {member}");
+            assert!(kinds.len() == 7 && left_out.values().all(|count| *count >= 100), "{left_out:?}");
+            assert!(executed >= 60, "{executed} executed");
         }
     });
 }

@@ -108,7 +108,7 @@ fn false_pieces_of_a_state_are_refused() {
 fn pruning_waits_for_an_executor() {
     Setup::new(33, per_block).run_twice(async |world| {
         world.blocks(20).await;
-        world.cluster.evm_faults.insert(1, Fault::Wedge { height: 30 });
+        world.cluster.evm_faults.insert(1, (EVM, Fault::Wedge { height: 30 }));
         world.cluster.crash(1);
         world.restart(1).await;
         world

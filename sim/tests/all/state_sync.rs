@@ -116,7 +116,7 @@ impl World {
             Unit::Single { rollup: RollupId(1), transaction, fee_hint: 0 }
         };
         let mut units = vec![unit(), unit(), unit()];
-        units.extend(wallet::next_transfer(client, self.turn, VALIDITY / 2));
+        units.extend(wallet::next_transfers(client, self.turn, VALIDITY / 2));
         let (client, submit) = (client.clone(), Submit { client: "load".into(), units, ack: Ack::Pending });
         // Refusals are the cluster's affair.
         self.context.child("submit").spawn(move |_| async move { drop(client.submit(submit).await) });

@@ -110,7 +110,7 @@ pub async fn start<E: Runtime>(context: E, config: &Config, seat: Seat) -> Vec<H
         chain,
         archive,
         checkpoints,
-        fault: settings.fault,
+        fault: settings.fault.filter(|(rollup, _)| *rollup == id).map(|(_, fault)| fault),
         unwritten: VecDeque::new(),
         skipped: Vec::new(),
         quiet: VecDeque::new(),

@@ -5,7 +5,7 @@ use baton_execution::evm::{
     Chain, ChainError, ChainLimits, ClusterBlock, OpenBlock, Params, Past, Room, Signed, Skip, Stored,
 };
 use baton_types::{
-    Digest, ExecutionResult, Rollup, RollupId, Round, TxId,
+    Digest, ExecutionResult, Rollup, RollupId, TxId,
     merkle::EMPTY,
     receipt::{Reason, Refusal, Rung},
 };
@@ -30,8 +30,6 @@ const SKIPPED_MAX: usize = 65_536;
 const RISES_MAX: usize = 8;
 /// Events a slow subscriber may be behind.
 const EVENTS_MAX: usize = 4_096;
-/// An own claim that found no quorum is not made again for up to two to this power of blocks.
-const STRIKES_MAX: u32 = 6;
 
 /// Why a rollup is not executed here any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -137,10 +135,6 @@ struct Board {
     skipped: BTreeMap<TxId, Skip>,
     skipped_order: VecDeque<TxId>,
     stopped: Option<Stopped>,
-    /// The view in which this node claims something new, and until when it does not after claims that failed.
-    claimed: Option<Round>,
-    strikes: u32,
-    withheld_below: u64,
 }
 
 /// What a final block of the cluster did.
@@ -186,9 +180,6 @@ impl Execution {
             skipped: BTreeMap::new(),
             skipped_order: VecDeque::new(),
             stopped: None,
-            claimed: None,
-            strikes: 0,
-            withheld_below: 0,
         };
         Some(Self {
             id: rollup.id(),
@@ -233,43 +224,18 @@ impl Execution {
         }
     }
 
-    /// What a block on a parent that claims `known` may claim: the newest final result up to the parent.
-    pub fn claim(&self, known: &ExecutionResult, parent_height: u64, round: Round) -> ExecutionResult {
-        let mut board = self.board.lock();
-        if board.stopped.is_some() || parent_height < board.withheld_below {
-            return *known;
-        }
-        let newest = board.results.range(..=parent_height).next_back().map(|(_, result)| *result);
-        match newest {
-            Some(newest) if newest.executed_to > known.executed_to => {
-                board.claimed = Some(round);
-                newest
-            }
-            _ => *known,
-        }
+    /// What a block on a parent that claims `known` may claim: the newest final result up to the parent; none when
+    /// that is not new.
+    pub fn claim(&self, known: &ExecutionResult, parent_height: u64) -> Option<ExecutionResult> {
+        let board = self.board.lock();
+        let (_, newest) = board.results.range(..=parent_height).next_back()?;
+        (board.stopped.is_none() && newest.executed_to > known.executed_to).then_some(*newest)
     }
 
     /// Whether a block would attest something that its parent does not.
     pub fn has_news(&self, known: &ExecutionResult) -> bool {
         let board = self.board.lock();
-        board.stopped.is_none()
-            && board.heads.executed_to >= board.withheld_below
-            && board.heads.latest.header.number > known.number
-    }
-
-    /// A view is over. When an own claim went with it, other nodes may be behind: the next ones come later.
-    pub fn passed(&self, round: Round, certified: bool) {
-        let mut board = self.board.lock();
-        if board.claimed != Some(round) {
-            return;
-        }
-        board.claimed = None;
-        if certified {
-            board.strikes = 0;
-        } else {
-            board.strikes = (board.strikes + 1).min(STRIKES_MAX);
-            board.withheld_below = board.heads.executed_to + (1 << board.strikes);
-        }
+        board.stopped.is_none() && board.heads.latest.header.number > known.number
     }
 
     /// What the next block on `parent`, which claims `known`, has room for.

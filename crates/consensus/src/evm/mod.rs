@@ -26,8 +26,9 @@
 //!
 //! The driver pulls, so nothing queues up for it: one that is slow or stuck delays its own rollup and nobody
 //! else. Voters wait for it only when a header claims a result that it has not found yet; they abstain
-//! meanwhile, and the view's timeout decides. A rollup whose attested result is more than
-//! [`LAG_BLOCKS_MAX`](baton_types::results::LAG_BLOCKS_MAX) blocks behind has no segment until it catches up.
+//! meanwhile, and the view's timeout decides; the proposer then finds out which rollup it was (`shared::claims`).
+//! A rollup whose attested result is more than [`LAG_BLOCKS_MAX`](baton_types::results::LAG_BLOCKS_MAX) blocks behind
+//! has no segment until it catches up.
 //!
 //! Blocks of the cluster are removed from a window only when what they did is on disk here.
 //!
@@ -67,7 +68,7 @@ pub struct Settings {
     pub checkpoint_blocks: u64,
     /// What goes wrong, for simulations.
     #[doc(hidden)]
-    pub fault: Option<Fault>,
+    pub fault: Option<(RollupId, Fault)>,
 }
 
 impl Default for Settings {
@@ -76,7 +77,7 @@ impl Default for Settings {
     }
 }
 
-/// What happens to an executor before it executes the first block at or above a height.
+/// What happens to the executor of a rollup before it executes the first block at or above a height.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// A bit of its state flips.

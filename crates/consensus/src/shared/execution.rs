@@ -2,10 +2,7 @@
 //! and tell.
 
 use super::{Shared, Tracked};
-use crate::{
-    client::Event,
-    evm::{Execution, Outcome},
-};
+use crate::{client::Event, evm::Outcome};
 use alloy_primitives::Address;
 use baton_execution::{
     evm::{Refused, Room, Signed, State},
@@ -43,14 +40,15 @@ impl Shared {
     pub fn has_work(&self, parent: &Digested<Block>) -> bool {
         let (digest, height) = (parent.digest(), parent.height().get());
         let results = &parent.inner().body().results;
-        let news = |(rollup, known)| {
-            self.executions.get(rollup).is_some_and(|execution: &Arc<Execution>| execution.has_news(known))
+        let news = |(rollup, known): &(&RollupId, &ExecutionResult)| {
+            self.executions.get(*rollup).is_some_and(|execution| execution.has_news(known))
         };
-        if results.iter().any(news) {
-            return true;
-        }
+        let news: Vec<_> = results.iter().filter(news).map(|(rollup, _)| *rollup).collect();
         let rooms = self.rooms(&digest, height, results);
         let mut state = self.state.lock();
+        if news.iter().any(|rollup| state.claims.may(*rollup, height)) {
+            return true;
+        }
         state.pool.set_rooms(&rooms);
         let ancestry = state.recent.ancestry(&digest, height);
         ancestry.is_some_and(|ancestry| state.pool.has_work(height + 1, |id| ancestry.contains(id)))
@@ -74,13 +72,15 @@ impl Shared {
 
     /// What a block of this round on `parent` says of execution.
     pub fn claims(&self, parent: &Block, round: Round) -> Results {
+        let height = parent.header().height;
+        let mut results = parent.body().results.clone();
         let claim = |(rollup, known): (&RollupId, &ExecutionResult)| {
-            let execution = self.executions.get(rollup);
-            let claim =
-                execution.map_or(*known, |execution| execution.claim(known, parent.header().height, round));
-            (*rollup, claim)
+            Some((*rollup, self.executions.get(rollup)?.claim(known, height)?))
         };
-        parent.body().results.iter().map(claim).collect()
+        let news: Results = results.iter().filter_map(claim).collect();
+        let chosen = self.state.lock().claims.choose(round, height, news.keys().copied().collect());
+        results.extend(chosen.into_iter().filter_map(|rollup| Some((rollup, *news.get(&rollup)?))));
+        results
     }
 
     /// The ancestor of an unfinalized block at a height that is not final; none when the way is not known, an
