@@ -372,11 +372,10 @@ fn a_crash_at_every_write(election: Election) {
                 _ => {}
             }
         }
-        println!("deaths at work: {at_work:#?}\nwhile starting: {starting:#?}");
         let count = |deaths: &BTreeMap<String, u64>| deaths.values().sum::<u64>();
-        assert!(count(&at_work) >= DEATHS - 5, "{at_work:?}\n{}", render(&trace));
-        assert!(count(&starting) >= DEATHS / 2, "{starting:?}\n{}", render(&trace));
-        for part in ["_consensus_", "-mempool", "-blocks", "-finalizations"] {
+        assert!(count(&at_work) >= DEATHS / 2, "{at_work:?}\n{}", render(&trace));
+        assert!(count(&starting) >= DEATHS / 3, "{starting:?}\n{}", render(&trace));
+        for part in ["_consensus_", "-marshal-cache", "-blocks", "-finalizations"] {
             let hit = at_work.keys().chain(starting.keys()).any(|place| place.contains(part));
             assert!(hit, "no death at a write to {part}: {at_work:?}, {starting:?}");
         }

@@ -28,6 +28,11 @@ impl Fault {
         Self { name, events, lasts_ms: 8_000, stall_max_ms: 3_000 }
     }
 
+    /// Where a member is there and its turns are lost all the same, each costs a leader timeout.
+    fn with_lost_turns(self) -> Self {
+        Self { lasts_ms: 18_000, ..self }
+    }
+
     fn then(mut self, at_ms: u64, actions: impl IntoIterator<Item = Action>) -> Self {
         self.events.extend(actions.into_iter().map(|action| (at_ms, action)));
         self
@@ -35,7 +40,7 @@ impl Fault {
 }
 
 fn faults() -> Vec<Fault> {
-    let flapping = (0..10).fold(Fault::new("flapping member", []), |fault, i| {
+    let flapping = (0..25).fold(Fault::new("flapping member", []), |fault, i| {
         let at_ms = FROM_MS + i * 700;
         fault.then(at_ms, [Action::Crash(1)]).then(at_ms + 300, [Action::Restart(1)])
     });
@@ -43,13 +48,18 @@ fn faults() -> Vec<Fault> {
     let mute = (1..4).map(|peer| Action::Cut(0, peer));
     vec![
         Fault::new("dead member", [Action::Crash(3)]),
-        Fault::new("slow member", [Action::Slow(2, 900)]),
-        flapping,
-        Fault::new("asymmetric reachability", deaf).then(4_500, [Action::Heal]).then(4_500, mute),
-        Fault::new("clock seconds off", [Action::Skew(0, 5_000)]).then(4_500, [Action::Skew(0, -5_000)]),
+        Fault::new("slow member", [Action::Slow(2, 900)]).with_lost_turns(),
+        flapping.with_lost_turns(),
+        Fault::new("asymmetric reachability", deaf)
+            .then(9_500, [Action::Heal])
+            .then(9_500, mute)
+            .with_lost_turns(),
+        Fault::new("clock seconds off", [Action::Skew(0, 5_000)])
+            .then(9_500, [Action::Skew(0, -5_000)])
+            .with_lost_turns(),
         Fault::new("disk ten times slower", [Action::SlowDisk(0, 10 * DISK_MS)]),
         Fault {
-            lasts_ms: 20_000,
+            lasts_ms: 30_000,
             stall_max_ms: 10_000,
             ..Fault::new("30 % loss", [Action::Link(LinkSpec { loss_permille: 300, ..LATENCY })])
         },
@@ -64,7 +74,7 @@ fn epochs_and_reshares_pass_under_every_fault(election: Election) {
             name: "epochs_and_reshares_pass_under_every_fault",
             seed: 401,
             chain: Chain {
-                epoch_blocks: 16,
+                epoch_blocks: 12,
                 reshare: Reshare::EveryEpoch,
                 block_interval_min_ms: 100,
                 ..Chain::default()
@@ -75,7 +85,7 @@ fn epochs_and_reshares_pass_under_every_fault(election: Election) {
             run_ms: FROM_MS + lasts_ms,
             heals: true,
             stall_max_ms: Some(stall_max_ms),
-            drain_ms: 40_000,
+            drain_ms: 60_000,
             ..Scenario::default()
         };
         let report = run_with(&scenario.under(election), async |cluster| {
