@@ -25,7 +25,7 @@ impl Fault {
     /// For a while that is enough for two epochs and more, and with at most a few slow views.
     fn new(name: &'static str, actions: impl IntoIterator<Item = Action>) -> Self {
         let events = actions.into_iter().map(|action| (FROM_MS, action)).collect();
-        Self { name, events, lasts_ms: 8_000, stall_max_ms: 3_000 }
+        Self { name, events, lasts_ms: 8_000, stall_max_ms: 4_000 }
     }
 
     /// Where a member is there and its turns are lost all the same, each costs a leader timeout.
@@ -59,8 +59,8 @@ fn faults() -> Vec<Fault> {
             .with_lost_turns(),
         Fault::new("disk ten times slower", [Action::SlowDisk(0, 10 * DISK_MS)]),
         Fault {
-            lasts_ms: 30_000,
-            stall_max_ms: 10_000,
+            lasts_ms: 60_000,
+            stall_max_ms: 15_000,
             ..Fault::new("30 % loss", [Action::Link(LinkSpec { loss_permille: 300, ..LATENCY })])
         },
     ]
