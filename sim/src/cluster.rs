@@ -8,7 +8,7 @@ use crate::{
     links::{Links, Oracle},
     machine::{Machine, Skew},
     trace::{Entry, Trace},
-    votes::{Listener, Votes},
+    votes::{Listener, Replays, Votes},
     witness::Witness,
 };
 use baton_consensus::{
@@ -80,6 +80,8 @@ pub struct Cluster {
     cuts: BTreeSet<(usize, usize)>,
     /// What the links of each member take longer.
     slow_ms: Vec<u64>,
+    /// Whether messages come again.
+    pub replays: Replays,
     /// Links as they are laid.
     laid: BTreeMap<(usize, usize), LinkSpec>,
     /// Members that do not keep the rules. They never count as running, and nothing stops them.
@@ -190,6 +192,7 @@ impl Cluster {
             sides: vec![0; n],
             cuts: BTreeSet::new(),
             slow_ms: vec![0; n],
+            replays: Replays::default(),
             laid: BTreeMap::new(),
             hostile,
             deeds: BTreeMap::new(),
@@ -349,7 +352,8 @@ impl Cluster {
         config.evm.fault = self.evm_faults.get(&index).copied();
         config.l1 = self.l1.as_ref().map(|l1| l1.view(index, config.clock.clone()));
         let listener = Listener { member: index, votes: member.votes.clone(), trace: self.trace.clone() };
-        let mut links = Ends::honest(Links::new(&self.oracle, keys.identity.public_key(), listener));
+        let links = Links::new(&self.oracle, keys.identity.public_key(), listener, self.replays.clone());
+        let mut links = Ends::honest(links);
         let client = Arc::new(OnceLock::new());
         let (slot, ended, trace) = (client.clone(), life.clone(), self.trace.clone());
         let (witness, contradiction) = (member.witness.clone(), member.contradiction.clone());

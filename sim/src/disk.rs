@@ -34,6 +34,9 @@ use std::{
     time::Duration,
 };
 
+/// How the cause of a death at a write begins; where it was follows.
+pub const DIED_AT: &str = "died at a write to ";
+
 /// What a crash leaves of writes that were not synced.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Unsynced {
@@ -62,7 +65,12 @@ pub enum Damage {
     After(usize),
     /// All are missing.
     Gone,
+    /// The first page of each file stands in place of its last: a write went to the wrong place.
+    Misdirected,
 }
+
+/// A page as the node writes them, with its checksum, which does not say where it belongs.
+const MISDIRECTED_BYTES: usize = 4_096 + 12;
 
 /// Files by name.
 type Partition = BTreeMap<Vec<u8>, Arc<File>>;
@@ -280,6 +288,15 @@ impl Disk {
                         files.insert(last.clone(), File::at_rest(files[&last].version, half));
                     }
                 }
+                Damage::Misdirected => {
+                    for file in files.values_mut() {
+                        let mut bytes = file.content.lock().durable.clone();
+                        let page = MISDIRECTED_BYTES.min(bytes.len() / 2);
+                        let last = bytes.len() - page;
+                        bytes.copy_within(..page, last);
+                        *file = File::at_rest(file.version, bytes);
+                    }
+                }
                 Damage::Flip => {
                     let last = files.len().saturating_sub(1);
                     for (index, file) in files.values_mut().enumerate() {
@@ -319,7 +336,7 @@ impl Disk {
     }
 
     pub async fn remove(&self, life: &Life, partition: &str, name: Option<&[u8]>) -> Result<(), Error> {
-        self.mutation(life, || {}).await?;
+        self.mutation(life, partition, || {}).await?;
         let mut partitions = self.0.files.lock();
         let files = partitions.get_mut(partition).ok_or_else(|| Error::PartitionMissing(partition.into()))?;
         match name {
@@ -369,7 +386,8 @@ impl Disk {
             content.live.len() as u64
         };
         let version = file.version;
-        Ok((Blob { file: file.clone(), disk: self.clone(), life: life.clone() }, len, version))
+        let place = format!("{partition}/{}", hex(name)).into();
+        Ok((Blob { place, file: file.clone(), disk: self.clone(), life: life.clone() }, len, version))
     }
 
     async fn latency(&self) {
@@ -380,7 +398,7 @@ impl Disk {
     }
 
     /// Counts one write or sync. Where the member is to die, `apply` is done or not, and nothing returns.
-    async fn mutation(&self, life: &Life, apply: impl FnOnce()) -> Result<(), Error> {
+    async fn mutation(&self, life: &Life, place: &str, apply: impl FnOnce()) -> Result<(), Error> {
         let dies = {
             let mut faults = self.0.faults.lock();
             if faults.full {
@@ -404,7 +422,7 @@ impl Disk {
                 apply();
             }
             life.excuse();
-            life.end("died at a write".to_owned());
+            life.end(format!("{DIED_AT}{place}"));
         }
         if life.ended() {
             return std::future::pending().await;
@@ -414,6 +432,8 @@ impl Disk {
 }
 
 pub struct Blob {
+    /// Partition and name.
+    place: Arc<str>,
     file: Arc<File>,
     disk: Disk,
     life: Arc<Life>,
@@ -479,14 +499,16 @@ impl commonware_runtime::Blob for Blob {
             self.disk.latency().await;
         }
         let sync = asked && !self.disk.faults().lies;
-        self.disk.mutation(&self.life, || self.file.content.lock().write(at, bytes.clone(), sync)).await?;
+        self.disk
+            .mutation(&self.life, &self.place, || self.file.content.lock().write(at, bytes.clone(), sync))
+            .await?;
         self.file.content.lock().write(at, bytes, sync);
         Ok(())
     }
 
     async fn resize(&self, len: u64) -> Result<(), Error> {
         let len = offset(len)?;
-        self.disk.mutation(&self.life, || {}).await?;
+        self.disk.mutation(&self.life, &self.place, || {}).await?;
         let mut content = self.file.content.lock();
         content.live.resize(len, 0);
         content.unsynced.push(Change::Resize(len));
@@ -495,7 +517,7 @@ impl commonware_runtime::Blob for Blob {
 
     async fn sync(&self) -> Result<(), Error> {
         self.disk.latency().await;
-        self.disk.mutation(&self.life, || Self::sync_file(&self.file, &self.disk)).await?;
+        self.disk.mutation(&self.life, &self.place, || Self::sync_file(&self.file, &self.disk)).await?;
         Self::sync_file(&self.file, &self.disk);
         Ok(())
     }
@@ -506,10 +528,11 @@ impl commonware_runtime::Blob for Blob {
             return Handle::ready(self.sync().await);
         }
         let (sender, receiver) = oneshot::channel();
-        let (file, disk, life) = (self.file.clone(), self.disk.clone(), self.life.clone());
+        let (place, file) = (self.place.clone(), self.file.clone());
+        let (disk, life) = (self.disk.clone(), self.life.clone());
         self.disk.0.context.child("sync").spawn(move |_| async move {
             disk.latency().await;
-            let counted = disk.mutation(&life, || Self::sync_file(&file, &disk)).await;
+            let counted = disk.mutation(&life, &place, || Self::sync_file(&file, &disk)).await;
             if counted.is_ok() {
                 Self::sync_file(&file, &disk);
             }

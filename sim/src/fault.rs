@@ -18,6 +18,8 @@ pub enum Action {
     RestartAll,
     /// The process dies at the write or sync after so many more, before it is done or after.
     CrashAtWrite(usize, u64),
+    /// Starts a member that is down, and it dies at the write or sync after so many.
+    RestartToDie(usize, u64),
     /// The process dies and its disk is replaced by an empty one.
     Wipe(usize),
     /// Damages the partitions of a member that is down whose names contain this.
@@ -37,6 +39,8 @@ pub enum Action {
     Heal,
     /// All links.
     Link(LinkSpec),
+    /// Of so many messages one comes again, and an old one with it; 0 for none.
+    Replay(u64),
     /// Messages from and to the member take so many ms longer.
     Slow(usize, u64),
     /// The member sends no more than so many bytes a second, or as many as it likes.
@@ -72,6 +76,12 @@ impl Action {
             Self::CrashAtWrite(index, writes) => {
                 cluster.members[*index].disk.set(|faults| faults.dies_after = Some(*writes));
             }
+            Self::RestartToDie(index, writes) => {
+                if cluster.members[*index].running.is_none() {
+                    restart(cluster, *index).await;
+                    cluster.members[*index].disk.set(|faults| faults.dies_after = Some(*writes));
+                }
+            }
             Self::Wipe(index) => cluster.wipe(*index),
             Self::Rot(index, part, damage) => {
                 let member = &cluster.members[*index];
@@ -87,6 +97,7 @@ impl Action {
             Self::Cut(from, to) => cluster.cut(*from, *to).await,
             Self::Heal => cluster.heal().await,
             Self::Link(link) => cluster.set_link(*link).await,
+            Self::Replay(every) => cluster.replays.every(*every),
             Self::Slow(index, ms) => cluster.slow(*index, *ms).await,
             Self::Uplink(index, bytes_per_s) => cluster.limit_uplink(*index, *bytes_per_s).await,
             Self::Skew(index, ms) => cluster.members[*index].set_skew(*ms),
@@ -112,6 +123,7 @@ async fn restart(cluster: &mut Cluster, index: usize) {
 pub async fn end_all(cluster: &mut Cluster, link: LinkSpec, disk_ms: u64) {
     cluster.set_link(link).await;
     cluster.heal().await;
+    cluster.replays.every(0);
     cluster.on_l1(L1Action::Clear);
     for index in 0..cluster.members.len() {
         cluster.slow(index, 0).await;

@@ -1,6 +1,6 @@
 //! Simulated links between members.
 
-use crate::votes::{Heard, Listener};
+use crate::votes::{Heard, Listener, Replays};
 use baton_consensus::network::{Channel, Network};
 use baton_types::{Directory, Epoch, PublicKey};
 use commonware_glue::dkg::network::Manager;
@@ -16,13 +16,14 @@ pub struct Links {
     control: simulated::Control<PublicKey, Context>,
     peers: Peers,
     listener: Listener,
+    replays: Replays,
 }
 
 impl Links {
     /// `listener` hears the votes that leave this end, and the signatures over batches.
-    pub fn new(oracle: &Oracle, me: PublicKey, listener: Listener) -> Self {
+    pub fn new(oracle: &Oracle, me: PublicKey, listener: Listener, replays: Replays) -> Self {
         let peers = Peers { inner: oracle.manager(), sets: Arc::default() };
-        Self { control: oracle.control(me), peers, listener }
+        Self { control: oracle.control(me), peers, listener, replays }
     }
 }
 
@@ -37,7 +38,7 @@ impl Network for Links {
         let (sender, receiver) = registered.expect("the simulated network runs");
         let heard = [Channel::Votes, Channel::Batches].contains(&channel);
         let listener = heard.then(|| (channel, self.listener.clone()));
-        (Heard::new(sender, listener), receiver)
+        (Heard::new(sender, listener, self.replays.clone()), receiver)
     }
 
     fn start(&mut self) {}

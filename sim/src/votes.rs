@@ -11,10 +11,20 @@ use bytes::Bytes;
 use commonware_actor::{Feedback, Unreliable};
 use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_consensus::{Epochable as _, Viewable as _, simplex::types::Vote};
-use commonware_p2p::{CheckedSender, LimitedSender, Recipients, simulated, utils::mux};
+use commonware_p2p::{CheckedSender, LimitedSender, Recipients, Sender as _, simulated, utils::mux};
 use commonware_runtime::{IoBuf, IoBufs, deterministic::Context};
 use commonware_utils::sync::Mutex;
-use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::SystemTime,
+};
+
+/// Messages of one sender that may come again.
+const PAST_MAX: usize = 256;
 
 /// What one member said in one view.
 #[derive(Clone, Copy, Default)]
@@ -95,11 +105,36 @@ impl Votes {
     }
 }
 
-/// A sender that remembers the votes which pass through it.
+/// A network that delivers messages again, at once and long after. All its senders share this.
+#[derive(Clone, Debug, Default)]
+pub struct Replays(Arc<[AtomicU64; 2]>);
+
+impl Replays {
+    /// From now on one message of so many brings two again: itself, and the oldest that is remembered. 0 for none.
+    pub fn every(&self, messages: u64) {
+        self.0[0].store(messages, Ordering::Relaxed);
+    }
+
+    /// How many came again.
+    pub fn count(&self) -> u64 {
+        self.0[1].load(Ordering::Relaxed)
+    }
+}
+
+/// What went through a sender, and to whom.
+#[derive(Clone, Debug, Default)]
+struct Past {
+    count: u64,
+    messages: VecDeque<(Vec<PublicKey>, IoBuf)>,
+}
+
+/// A sender that remembers the votes which pass through it, and repeats messages when it is told to.
 #[derive(Clone, Debug)]
 pub struct Heard {
     inner: simulated::Sender<PublicKey, Context>,
     listener: Option<(Channel, Listener)>,
+    replays: Replays,
+    past: Past,
 }
 
 #[derive(Clone)]
@@ -137,8 +172,12 @@ impl Listener {
 }
 
 impl Heard {
-    pub fn new(inner: simulated::Sender<PublicKey, Context>, listener: Option<(Channel, Listener)>) -> Self {
-        Self { inner, listener }
+    pub fn new(
+        inner: simulated::Sender<PublicKey, Context>,
+        listener: Option<(Channel, Listener)>,
+        replays: Replays,
+    ) -> Self {
+        Self { inner, listener, replays, past: Past::default() }
     }
 }
 
@@ -147,14 +186,17 @@ impl LimitedSender for Heard {
     type Checked<'a> = Checked<'a>;
 
     fn check(&mut self, recipients: Recipients<PublicKey>) -> Result<Checked<'_>, SystemTime> {
+        let replaying = self.replays.0[0].load(Ordering::Relaxed) > 0;
+        let again = if replaying { Some((self.inner.clone(), &self.replays, &mut self.past)) } else { None };
         let inner = self.inner.check(recipients)?;
-        Ok(Checked { inner, listener: self.listener.as_ref() })
+        Ok(Checked { inner, listener: self.listener.as_ref(), again })
     }
 }
 
 pub struct Checked<'a> {
     inner: <simulated::Sender<PublicKey, Context> as LimitedSender>::Checked<'a>,
     listener: Option<&'a (Channel, Listener)>,
+    again: Option<(simulated::Sender<PublicKey, Context>, &'a Replays, &'a mut Past)>,
 }
 
 impl CheckedSender for Checked<'_> {
@@ -169,7 +211,22 @@ impl CheckedSender for Checked<'_> {
         if let Some((channel, listener)) = self.listener {
             listener.hear(*channel, message.clone());
         }
-        self.inner.send(message, priority)
+        let Some((mut sender, Replays(replays), past)) = self.again else {
+            return self.inner.send(message, priority);
+        };
+        past.count += 1;
+        past.messages.push_back((self.inner.recipients(), message.clone()));
+        let oldest = if past.messages.len() > PAST_MAX { past.messages.pop_front() } else { None };
+        let feedback = self.inner.send(message, priority);
+        let [every, count] = &**replays;
+        if past.count.is_multiple_of(every.load(Ordering::Relaxed).max(1)) {
+            let oldest = oldest.or_else(|| past.messages.front().cloned());
+            for (to, message) in oldest.into_iter().chain(past.messages.back().cloned()) {
+                let _ = sender.send(Recipients::Some(to), message, priority);
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        feedback
     }
 }
 

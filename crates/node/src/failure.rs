@@ -230,6 +230,13 @@ const REMEDIES: &[Remedy] = &[
         remove: &["baton-reshare*"],
         then: "The running ceremony goes on without what was in it",
     },
+    // A batch follows from its place, the blocks and L1 alone, so what is signed again is what was signed before.
+    Remedy {
+        of: &["baton-batches"],
+        remove: &["baton-batches*"],
+        then: "The node makes its batches for L1 again from its blocks, the very same, or goes on where the inbox on L1 \
+               is",
+    },
     Remedy {
         of: &["baton-silent"],
         remove: &["baton-silent"],

@@ -136,31 +136,9 @@ impl Metrics {
                 line(&mut out, "baton_rpc_transactions_total", &labels, count);
             }
         }
-        head(
-            &mut out,
-            "baton_rpc_connections_dropped_total",
-            "counter",
-            "Connections closed by the node, by reason.",
-        );
-        for ((_, reason), count) in Dropped::ALL.iter().zip(&self.connections_dropped) {
-            let labels = format!("{{reason=\"{reason}\"}}");
-            line(&mut out, "baton_rpc_connections_dropped_total", &labels, count.load(Relaxed));
-        }
+        out.push_str(&self.connections_text("baton_rpc"));
         let plain = [
             ("baton_rpc_in_flight", "gauge", "Requests in progress.", &self.in_flight),
-            ("baton_rpc_connections", "gauge", "Open connections.", &self.connections),
-            (
-                "baton_rpc_connections_refused_total",
-                "counter",
-                "Connections over the limit, or over their client's share.",
-                &self.connections_refused,
-            ),
-            (
-                "baton_rpc_accepts_failed_total",
-                "counter",
-                "Times that the system gave no connection, as when too many files are open.",
-                &self.accepts_failed,
-            ),
             ("baton_rpc_websockets", "gauge", "Open WebSocket connections.", &self.websockets),
             ("baton_rpc_subscriptions", "gauge", "Open subscriptions.", &self.subscriptions),
             ("baton_rpc_notifications_total", "counter", "Notifications queued.", &self.notifications),
@@ -174,6 +152,37 @@ impl Metrics {
         for (name, kind, help, value) in plain {
             head(&mut out, name, kind, help);
             line(&mut out, name, "", value.load(Relaxed));
+        }
+        out
+    }
+
+    /// What the gate of a port counts, under names that begin like this.
+    pub(crate) fn connections_text(&self, port: &str) -> String {
+        let mut out = String::new();
+        let dropped = format!("{port}_connections_dropped_total");
+        head(&mut out, &dropped, "counter", "Connections closed by the node, by reason.");
+        for ((_, reason), count) in Dropped::ALL.iter().zip(&self.connections_dropped) {
+            line(&mut out, &dropped, &format!("{{reason=\"{reason}\"}}"), count.load(Relaxed));
+        }
+        let plain = [
+            ("connections", "gauge", "Open connections.", &self.connections),
+            (
+                "connections_refused_total",
+                "counter",
+                "Connections over the limit, or over their client's share.",
+                &self.connections_refused,
+            ),
+            (
+                "accepts_failed_total",
+                "counter",
+                "Times that the system gave no connection, as when too many files are open.",
+                &self.accepts_failed,
+            ),
+        ];
+        for (name, kind, help, value) in plain {
+            let name = format!("{port}_{name}");
+            head(&mut out, &name, kind, help);
+            line(&mut out, &name, "", value.load(Relaxed));
         }
         out
     }

@@ -34,7 +34,7 @@ use crate::{
     links::{Links, Oracle},
     machine::Machine,
     trace::{Entry, Trace},
-    votes::{Listener, Votes},
+    votes::{Listener, Replays, Votes},
 };
 use baton_consensus::{History, engine, network::Channel};
 use baton_node::keys::MemberKeys;
@@ -224,7 +224,7 @@ impl Seat<'_> {
         // An account of its own: what it says contradicts itself.
         let votes: Arc<Mutex<Votes>> = Arc::default();
         let listener = Listener { member: self.index, votes, trace: self.trace.clone() };
-        Links::new(self.oracle, self.identity(self.index), listener)
+        Links::new(self.oracle, self.identity(self.index), listener, Replays::default())
     }
 
     /// The ends of its engines: two for a twin.

@@ -2,13 +2,16 @@
 //! with one more, the simulator finds what goes wrong.
 
 use baton_consensus::network::Channel;
-use baton_sim::{Action, Behaviour, Chain, Report, Scenario, cluster::Cluster, outcome, run_with};
+use baton_sim::{
+    Action, Behaviour, Chain, Report, Scenario, cluster::Cluster, outcome, run_with, trace::Entry,
+};
 use baton_types::genesis::Election;
 
 suite!(
     [threshold_lottery: ThresholdLottery, zk_lottery: ZkLottery]
     (
         twin,
+        twin_across_a_partition_of_the_honest,
         equivocating_leader,
         contradictory_votes,
         withheld_bodies,
@@ -66,6 +69,40 @@ fn twin(election: Election) {
         };
         withstands(scenario.under(election), async |cluster| {
             assert!(deeds(cluster, 0, "half 0") > 50 && deeds(cluster, 0, "half 1") > 50);
+        });
+    }
+}
+
+/// The twin alone hears both parts of the network: first each half one of them, then halves and parts cross.
+fn twin_across_a_partition_of_the_honest(election: Election) {
+    for left in [vec![1, 2], vec![1]] {
+        let scenario = Scenario {
+            name: "twin_across_a_partition_of_the_honest",
+            seed: 120,
+            hostile: vec![(0, Behaviour::Twin(left.clone()))],
+            events: vec![
+                (1_000, Action::Partition(left)),
+                (3_000, Action::Partition(vec![1, 3])),
+                (4_500, Action::Heal),
+            ],
+            run_ms: 6_000,
+            drain_ms: 40_000,
+            ..Scenario::default()
+        };
+        withstands(scenario.under(election), async |cluster| {
+            assert!(deeds(cluster, 0, "half 0") > 50 && deeds(cluster, 0, "half 1") > 50);
+            let cut_off =
+                |entry: &Entry| matches!(entry, Entry::Fault(what) if what.starts_with("Partition"));
+            let trace = cluster.trace.take();
+            let parted = trace.iter().find(|(_, entry)| cut_off(entry)).expect("a partition").0;
+            let behind = |member: usize| {
+                let mut heights = trace.iter().filter_map(|(at_ms, entry)| match entry {
+                    Entry::Final { member: by, height, .. } if *by == member => Some((*at_ms, *height)),
+                    _ => None,
+                });
+                !heights.any(|(at_ms, _)| (parted + 200..3_000).contains(&at_ms))
+            };
+            assert!((1..4).any(behind), "nobody was cut off");
         });
     }
 }

@@ -3,9 +3,15 @@
 use baton_consensus::client::Silence;
 use baton_node::health::Sight;
 use baton_sim::{
-    Action, Chain, Damage, Report, Scenario, Unsynced, cluster::LinkSpec, load::Rate, run, run_with,
+    Action, Chain, Damage, Report, Scenario, Unsynced,
+    cluster::LinkSpec,
+    disk::DIED_AT,
+    load::Rate,
+    run, run_with,
+    trace::{Entry, render},
 };
 use baton_types::genesis::{Election, Reshare};
+use std::collections::BTreeMap;
 
 suite!(
     [threshold_lottery: ThresholdLottery, zk_lottery: ZkLottery]
@@ -22,6 +28,7 @@ suite!(
         a_wiped_disk,
         away_for_over_a_hundred_blocks,
         a_crash_at_every_write,
+        messages_that_come_again,
         all_lose_power,
         deaths_around_the_end_of_epochs,
         more_than_blocks_can_hold,
@@ -326,24 +333,82 @@ fn away_for_over_a_hundred_blocks(election: Election) {
 /// Farcaster, Malachite: a shard stood still after it replayed its log, or its log could not be read.
 /// Jepsen on Tendermint: what had been synced was lost.
 fn a_crash_at_every_write(election: Election) {
-    let deaths = (0..30).flat_map(|i| {
-        let at_ms = 300 + i * 250;
-        [(at_ms, Action::CrashAtWrite(0, i)), (at_ms + 200, Action::Restart(0))]
+    const DEATHS: u64 = 30;
+    // Dies at work, then while it starts, then works for a while.
+    let deaths = (0..DEATHS).flat_map(|i| {
+        let at_ms = 300 + i * 400;
+        [
+            (at_ms, Action::CrashAtWrite(0, i)),
+            (at_ms + 150, Action::RestartToDie(0, i)),
+            (at_ms + 200, Action::Restart(0)),
+        ]
     });
-    ran(
-        election,
-        Scenario {
-            name: "a_crash_at_every_write",
-            seed: 113,
-            chain: Chain { block_interval_min_ms: 100, epoch_blocks: 20, ..Chain::default() },
-            unsynced: Unsynced::Torn,
-            events: deaths.collect(),
-            run_ms: 8_000,
-            heals: true,
-            stall_max_ms: Some(5_000),
-            ..Scenario::default()
+    let scenario = Scenario {
+        name: "a_crash_at_every_write",
+        seed: 113,
+        chain: Chain { block_interval_min_ms: 100, epoch_blocks: 20, ..Chain::default() },
+        unsynced: Unsynced::Torn,
+        events: deaths.collect(),
+        run_ms: 300 + DEATHS * 400,
+        heals: true,
+        stall_max_ms: Some(5_000),
+        ..Scenario::default()
+    };
+    let scenario = scenario.under(election);
+    run_with(&scenario, async |cluster| {
+        let trace = cluster.trace.take();
+        let (mut at_work, mut starting) = (BTreeMap::new(), BTreeMap::new());
+        let mut started = true;
+        for (_, entry) in &trace {
+            match entry {
+                Entry::Started { member: 0 } => started = true,
+                Entry::Ended { member: 0, cause } => {
+                    if let Some(place) = cause.strip_prefix(DIED_AT) {
+                        let deaths = if started { &mut at_work } else { &mut starting };
+                        *deaths.entry(place.to_owned()).or_insert(0u64) += 1;
+                    }
+                    started = false;
+                }
+                _ => {}
+            }
+        }
+        let count = |deaths: &BTreeMap<String, u64>| deaths.values().sum::<u64>();
+        assert!(count(&at_work) >= DEATHS / 2, "{at_work:?}\n{}", render(&trace));
+        assert!(count(&starting) >= DEATHS / 3, "{starting:?}\n{}", render(&trace));
+        for part in ["_consensus_", "-marshal-cache", "-blocks", "-finalizations"] {
+            let hit = at_work.keys().chain(starting.keys()).any(|place| place.contains(part));
+            assert!(hit, "no death at a write to {part}: {at_work:?}, {starting:?}");
+        }
+    });
+}
+
+/// TigerBeetle is tested with packets that come twice, or once more long after: also those of epochs that are over,
+/// to members that have started since.
+fn messages_that_come_again(election: Election) {
+    let scenario = Scenario {
+        name: "messages_that_come_again",
+        seed: 124,
+        chain: Chain {
+            epoch_blocks: 20,
+            reshare: Reshare::EveryEpoch,
+            block_interval_min_ms: 100,
+            ..Chain::default()
         },
-    );
+        events: vec![
+            (500, Action::Replay(3)),
+            (2_000, Action::Crash(1)),
+            (3_000, Action::Restart(1)),
+            (7_000, Action::Replay(0)),
+        ],
+        run_ms: 7_500,
+        stall_max_ms: Some(3_000),
+        ..Scenario::default()
+    };
+    let report = run_with(&scenario.under(election), async |cluster| {
+        let again = cluster.replays.count();
+        assert!(again > 500, "{again} messages came again");
+    });
+    assert!(report.epoch >= 2, "{report:?}");
 }
 
 /// A data centre without power: all members at once, and of unsynced writes anything may be left.
@@ -414,7 +479,7 @@ fn more_than_blocks_can_hold(election: Election) {
 
 /// Malachite: a log that could not be read hung consensus for ever.
 fn a_corrupt_vote_journal(election: Election) {
-    for (seed, damage) in [(119, Damage::Flip), (120, Damage::Cut)] {
+    for (seed, damage) in [(119, Damage::Flip), (120, Damage::Cut), (125, Damage::Misdirected)] {
         let scenario = Scenario {
             name: "a_corrupt_vote_journal",
             seed,

@@ -9,6 +9,7 @@ mod evm;
 mod evm_states;
 mod hostile_lottery;
 mod incidents;
+mod liveness;
 mod lost_votes;
 mod lottery;
 mod properties;

@@ -5,7 +5,7 @@ use alloy_primitives::Address;
 use baton_consensus::client::Submit;
 use baton_execution::pool::Unit;
 use baton_sim::{
-    Action, Behaviour, Chain, L1Action, Scenario,
+    Action, Behaviour, Chain, Damage, L1Action, Scenario,
     cluster::Cluster,
     l1::{SETTLED, settle},
     load::Rate,
@@ -158,6 +158,7 @@ fn a_run_with_l1_repeats_itself() {
     run_twice(&scenario);
 }
 
+/// Incident: three sequencers of Starknet saw different states of L1.
 /// As many views as there may be hostile members: the others go on with L1 as if nothing were.
 #[test]
 fn one_view_that_stalls_lags_or_strays_changes_nothing() {
@@ -176,6 +177,7 @@ fn one_view_that_stalls_lags_or_strays_changes_nothing() {
     }
 }
 
+/// Incident: OP looped for ever over a block that L1 did not have.
 /// More views than that: the origin stands still, ordering does not; when they are back so is L1.
 #[test]
 fn ordering_goes_on_without_l1() {
@@ -356,6 +358,7 @@ fn false_signatures_are_counted_and_of_no_use() {
     });
 }
 
+/// Incident: Astria's relayer looped until somebody started it again.
 /// The hatch moves the inbox on: the batches that were to go there go behind it.
 #[test]
 fn batches_go_on_behind_the_hatch() {
@@ -381,6 +384,35 @@ fn batches_go_on_behind_the_hatch() {
         let replaced = metrics(cluster, "lines_replaced", "");
         assert!(replaced.iter().all(|count| *count == 1), "{replaced:?}");
     });
+}
+
+/// Two members lose what they signed, one before the hatch is used and one after: each makes its batches again and signs
+/// no second one for any place, which is a property of every run.
+#[test]
+fn a_lost_batch_journal_signs_the_same_again() {
+    for damage in [Damage::Gone, Damage::Cut] {
+        let lost = |at_ms, member| {
+            [
+                (at_ms, Action::Crash(member)),
+                (at_ms, Action::Rot(member, "-batches-", damage)),
+                (at_ms + 100, Action::Restart(member)),
+            ]
+        };
+        let mut events = vec![force(700, ONE, 3), l1(2_500, L1Action::Posts(false)), force(3_000, ONE, 2)];
+        events.extend(lost(3_500, 2));
+        events.extend([l1(4_000, L1Action::Escape(ONE)), l1(4_500, L1Action::Posts(true))]);
+        events.extend(lost(9_000, 3));
+        let scenario = Scenario {
+            events,
+            run_ms: 12_000,
+            stall_max_ms: Some(3_000),
+            ..scenario("a_lost_batch_journal_signs_the_same_again", 718)
+        };
+        run_with(&scenario, async |cluster| {
+            cluster.settle(3_000).await;
+            certificates_agree(cluster, &[0, 1, 2, 3], 5);
+        });
+    }
 }
 
 /// A raw transaction that is forced, twice, while its sender also submits it: executed once.

@@ -200,6 +200,7 @@ pub fn lowest_of_all(cluster: &Cluster) -> u64 {
     cluster.running().map(|(_, client)| client.live().lowest_height).min().unwrap_or(0)
 }
 
+/// Incident: CometBFT's index took half the disk and was never pruned.
 #[test]
 fn a_window_bounds_the_disk() {
     Setup::new(1, on_change).run(async |world| {
@@ -279,6 +280,7 @@ fn joins_and_gets_a_share(genesis: fn(&mut Genesis)) {
     });
 }
 
+/// Incident: Left Curve caught up more slowly than its chain went on.
 #[test]
 fn a_member_that_was_away_for_longer_than_the_window_comes_back() {
     Setup::new(3, on_change).run(async |world| {

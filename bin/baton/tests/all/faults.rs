@@ -55,6 +55,7 @@ fn kills_and_pauses_under_load_lose_nothing() {
     cluster.nodes.iter_mut().for_each(|node| node.stop());
 }
 
+/// Incident: rollup-boost dropped transactions that it had preconfirmed.
 /// Kills at moments drawn from a seed: one node or all, while they work and while they start.
 #[test]
 fn kills_at_random_moments_lose_nothing() {

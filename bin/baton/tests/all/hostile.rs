@@ -1,8 +1,14 @@
 //! Hostile input over real sockets: garbage, half-open connections, floods. The node stays within its
 //! memory, tells what it refused, and serves everybody else.
 
-use crate::support::{
-    Cluster, Node, PATIENCE, call, copy_dir, eventually, free_ports, http, http_on, load, load::Load,
+use crate::support::{Cluster, Node, PATIENCE, call, eventually, http, http_on, load, load::Load};
+use baton_types::{Digest, PrivateKey, PublicKey, domain};
+use commonware_cryptography::{ChaCha20Poly1305, Signer};
+use commonware_runtime::{Clock as _, Network as _, Runner as _, Supervisor as _, tokio};
+use commonware_stream::{
+    Upgrader as _,
+    cups::{self, Cups},
+    sake::{self, Sake},
 };
 use serde_json::{Value, json};
 use std::{
@@ -23,10 +29,10 @@ fn connect(to: SocketAddr) -> TcpStream {
 /// From another address of this machine: another client. An error when the other side closes at once.
 fn connect_from(last: u8, to: SocketAddr) -> std::io::Result<TcpStream> {
     use std::net::{IpAddr, Ipv4Addr};
-    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
-        LazyLock::new(|| tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
+    static RUNTIME: LazyLock<::tokio::runtime::Runtime> =
+        LazyLock::new(|| ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap());
     let stream = RUNTIME.block_on(async {
-        let socket = tokio::net::TcpSocket::new_v4()?;
+        let socket = ::tokio::net::TcpSocket::new_v4()?;
         socket.bind(SocketAddr::new(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)), 0))?;
         socket.connect(to).await?.into_std()
     })?;
@@ -84,25 +90,121 @@ fn connected(node: &Node) -> usize {
     text.lines().filter(|line| line.starts_with("network_tracker_directory_connected{")).count()
 }
 
-/// A node that knows the genesis and is no member dials with a key of its own.
+/// Dials a node as a member would: this chain, or another, and this key.
+fn dial(node: &Node, chain: &Digest, key: &PrivateKey, peer: PublicKey) -> Result<(), String> {
+    let (dir, at) = (tempfile::tempdir().unwrap(), node.p2p);
+    let config = tokio::Config::default().with_worker_threads(1).with_storage_directory(dir.path());
+    let sake = Sake {
+        signer: key.clone(),
+        synchrony_bound: Duration::from_secs(5),
+        max_handshake_age: Duration::from_secs(10),
+        version: sake::Version::V1,
+    };
+    let transport = Cups::<_, ChaCha20Poly1305>::new(sake, cups::Version::V1);
+    let namespace = domain::p2p(chain);
+    tokio::Runner::new(config).start(|context| async move {
+        let (sink, stream) = context.dial(at).await.map_err(|error| error.to_string())?;
+        let child = context.child("dial");
+        let dialing = async move {
+            let dialed = transport.dial(child, &namespace, 1024 * 1024, peer, stream, sink).await;
+            dialed.map(drop).map_err(|error| error.to_string())
+        };
+        let answer = context.timeout(Duration::from_secs(10), dialing).await;
+        answer.unwrap_or_else(|_| Err("no answer".to_owned()))
+    })
+}
+
+/// One that knows the genesis, and dials from where the members are: a key of its own does not get it in, a member's
+/// does.
 #[test]
 fn an_unknown_key_is_not_let_in() {
-    let cluster = Cluster::start(4);
-    // The same chain with another identity: as much as an outsider can have.
-    let outsider = cluster.dir.path().join("outsider");
-    copy_dir(&cluster.nodes[3].dir, &outsider);
-    std::fs::remove_dir_all(outsider.join("data")).unwrap();
-    let identity = outsider.join("keys/identity.key");
-    std::fs::remove_file(&identity).unwrap();
-    let key: baton_types::PrivateKey = commonware_cryptography::Signer::from_seed(4_711);
-    baton_node::keys::write_identity(&outsider.join("keys"), &key).unwrap();
-    let [rpc, ops, p2p] = free_ports::<3>().map(|port| SocketAddr::from(([127, 0, 0, 1], port)));
-    let mut outsider = Node { dir: outsider, rpc, ops, p2p, process: None };
-    let (rpc, ops, p2p) = (rpc.to_string(), ops.to_string(), p2p.to_string());
-    let flags = ["--rpc-listen", &rpc, "--ops-listen", &ops, "--p2p-listen", &p2p];
-    let said = outsider.fails_to_start(&flags);
+    let mut cluster = Cluster::start(4);
+    let all_connected = |node: &Node| eventually(PATIENCE, || (connected(node) == 3).then_some(())).is_some();
+    assert!(all_connected(&cluster.nodes[0]));
+    // Or the member itself would be connected already.
+    cluster.nodes[3].kill();
+    let node = &cluster.nodes[0];
+    let (peer, chain) = (cluster.genesis.members[0].identity().unwrap(), cluster.genesis.digest());
+    let member = baton_node::keys::load_identity(&cluster.nodes[3].dir.join("keys")).unwrap();
+    let unknown: PrivateKey = Signer::from_seed(4_711);
+    let limited = || {
+        ["concurrent", "ip", "subnet"]
+            .map(|which| node.metric(&format!("network_listener_handshake_{which}_rate_limited_total")))
+    };
+    // Once the node has noticed that the member is gone.
+    let lets_in = || {
+        let last = dial(node, &chain, &member, peer.clone());
+        last.is_ok().then_some(())
+    };
+    assert!(eventually(PATIENCE, lets_in).is_some(), "a member is not let in\n{}", node.log_text());
+    let other_chain = commonware_cryptography::sha256::Digest([7; 32]);
+    for (what, chain, key) in [("key", &chain, &unknown), ("chain", &other_chain, &member)] {
+        // What is dropped because there was too much says nothing of the key.
+        let refused = eventually(PATIENCE, || {
+            let before = limited();
+            let dialed = dial(node, chain, key, peer.clone());
+            assert!(dialed.is_err(), "let in with another {what}");
+            (limited() == before).then_some(())
+        });
+        assert!(refused.is_some(), "{what}: only the rate was refused");
+    }
+    grows(node);
+    cluster.nodes[3].start(&[]);
+    cluster.nodes[3].becomes_ready();
+    assert!(all_connected(&cluster.nodes[0]), "{} of 3 connected", connected(&cluster.nodes[0]));
+}
+
+/// Nor does a node start that has such a key itself.
+#[test]
+fn a_node_with_an_unknown_key_says_so() {
+    let mut cluster = Cluster::prepare(4, |_| ());
+    let node = &mut cluster.nodes[3];
+    let keys = node.dir.join("keys");
+    std::fs::remove_file(keys.join("identity.key")).unwrap();
+    baton_node::keys::write_identity(&keys, &Signer::from_seed(4_711)).unwrap();
+    let said = node.fails_to_start(&[]);
     assert!(said.contains("is not a member of the genesis"), "{said}");
-    grows(&cluster.nodes[0]);
+}
+
+/// The port for monitoring takes 64 connections, counts the others, and answers again when there is room.
+#[test]
+fn garbage_on_the_ops_port_disturbs_nobody() {
+    const OPS_CONNECTIONS_MAX: u64 = 64;
+    const TOO_MANY: u64 = 20;
+    let mut cluster = Cluster::prepare(1, |_| ());
+    cluster.nodes[0].start(&[]);
+    cluster.nodes[0].becomes_ready();
+    let node = &cluster.nodes[0];
+    for (request, expect) in [
+        ("GET /nothing", 404),
+        ("POST /metrics", 405),
+        ("DELETE /readyz", 405),
+        ("GET /../../etc/passwd", 404),
+    ] {
+        assert_eq!(http(node.ops, request, "").unwrap().0, expect, "{request}");
+    }
+    let mut open = Vec::new();
+    for number in 0..OPS_CONNECTIONS_MAX + TOO_MANY {
+        let mut stream = connect(node.ops);
+        let garbage: &[u8] = match number % 3 {
+            0 => b"",
+            1 => b"POST /metrics HTTP/1.1\r\ncontent-length: 99999999999\r\n",
+            _ => b"GET /",
+        };
+        // It may be refused already.
+        let _ = stream.write_all(garbage);
+        open.push(stream);
+    }
+    grows(node);
+    drop(open);
+    let counted = eventually(PATIENCE, || {
+        let (status, text) = http(node.ops, "GET /metrics", "").ok()?;
+        let refused = |line: &str| line.strip_prefix("baton_ops_connections_refused_total ")?.parse().ok();
+        (status == 200).then(|| text.lines().find_map(refused)).flatten()
+    });
+    assert!(counted.is_some_and(|refused: u64| refused >= TOO_MANY), "{counted:?} refused");
+    assert_eq!(node.metric("baton_rpc_connections_refused_total"), 0);
+    assert_eq!(node.readiness(), Some(Ok(())));
 }
 
 #[test]

@@ -98,6 +98,7 @@ fn submit(to: SocketAddr, body: &str, accepted: &mut BTreeSet<String>) -> u64 {
     u64::try_from(refusals.len()).unwrap()
 }
 
+/// Incident: a reviewer of Base's plans: overload slows all nodes alike.
 #[test]
 fn what_is_too_much_is_shed_and_the_rest_is_final() {
     let mut cluster = Cluster::prepare(4, |genesis| {

@@ -4,7 +4,15 @@
 use crate::support::{
     Cluster, Node, PATIENCE, copy_dir, disk, disk::Small, eventually, last_words, load, load::Load,
 };
-use baton_types::genesis::Reshare;
+use baton_types::{
+    Genesis,
+    genesis::{
+        Reshare, Settlement,
+        settlement::{Confirmation, ForcedQuota, SettledRollup},
+    },
+    hex::HexArray,
+    settlement::DataKind,
+};
 use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
@@ -114,6 +122,14 @@ const WINDOW: &[(&str, &[(Damage, Expect)])] = &[
     ("window", &[(Damage::Head, Expect::Ends)]),
 ];
 
+/// What a node has of an EVM rollup, and of one that settles on L1.
+const ROLLUPS: &[(&str, &[(Damage, Expect)])] = &[
+    ("batches-1", &[(Damage::Gone, Expect::Heals), (Damage::Head, Expect::Ends), (Damage::Cut, Expect::Any)]),
+    ("evm-2-key", &[(Damage::Head, Expect::Ends)]),
+    ("evm-2-value", &[(Damage::Gone, Expect::Any), (Damage::Middle, Expect::Any)]),
+    ("evm-2-progress", &[(Damage::Head, Expect::Ends), (Damage::Gone, Expect::Heals)]),
+];
+
 /// Partitions whose names are `baton…` and end like this.
 fn partitions(node: &Node, end: &str) -> Vec<PathBuf> {
     let names = fs::read_dir(node.storage()).unwrap().map(|entry| entry.unwrap().path());
@@ -215,12 +231,17 @@ fn try_all(node: &mut Node, flags: &[&str], table: &[(&str, &[(Damage, Expect)])
 
 /// Every kind of file of a table, one after the other on a directory that lives on: each damaged in one way, or in
 /// all of the table with `BATON_EVERY_WAY=1`, which takes minutes more.
-fn heal_or_are_named(table: &[(&str, &[(Damage, Expect)])], flags: &[&str]) {
+fn heal_or_are_named(
+    table: &[(&str, &[(Damage, Expect)])],
+    flags: &[&str],
+    change: impl FnOnce(&mut Genesis),
+) {
     let ways = if std::env::var_os("BATON_EVERY_WAY").is_some() { usize::MAX } else { 1 };
     let mut cluster = Cluster::prepare(4, |genesis| {
         genesis.epoch_blocks = 30;
         // Many cases fetch the whole chain again.
         genesis.timing.block_interval_min_ms = 200;
+        change(genesis);
     });
     cluster.nodes.iter_mut().for_each(|node| node.start(&[]));
     cluster.nodes.iter_mut().for_each(Node::becomes_ready);
@@ -244,17 +265,40 @@ fn heal_or_are_named(table: &[(&str, &[(Damage, Expect)])], flags: &[&str]) {
 
 #[test]
 fn damaged_files_of_what_is_under_way_heal_or_are_named_with_what_helps() {
-    heal_or_are_named(UNDER_WAY, &[]);
+    heal_or_are_named(UNDER_WAY, &[], |_| ());
 }
 
 #[test]
 fn damaged_files_of_the_chain_heal_or_are_named_with_what_helps() {
-    heal_or_are_named(CHAIN, &[]);
+    heal_or_are_named(CHAIN, &[], |_| ());
 }
 
 #[test]
 fn damaged_files_of_a_window_heal_or_are_named_with_what_helps() {
-    heal_or_are_named(WINDOW, &["--set", "storage.history=50000"]);
+    heal_or_are_named(WINDOW, &["--set", "storage.history=50000"], |_| ());
+}
+
+/// Nobody watches L1 here: batches are made and signed all the same.
+#[test]
+fn damaged_files_of_rollups_heal_or_are_named_with_what_helps() {
+    heal_or_are_named(ROLLUPS, &[], |genesis| {
+        let address = |byte: u8| HexArray([byte; 20]);
+        let (rollup, inbox, queue) = (1, address(1), address(2));
+        genesis.l1 = Some(Box::new(Settlement {
+            chain_id: 31_337,
+            registry: address(0xaa),
+            start_block: 0,
+            confirmation: Confirmation::Depth(2),
+            origin_wait_ms: 1_000,
+            origin_slack: 6,
+            slot_seconds: 12,
+            data: DataKind::Directory,
+            batch_bytes_target: 4_096,
+            batch_age_ms_max: 1_500,
+            forced: ForcedQuota { entries_max: 8, bytes_max: 128 * 1_024 },
+            rollups: vec![SettledRollup { rollup, inbox, queue, first_height: 1 }],
+        }));
+    });
 }
 
 /// A node whose votes are missing is told by its peers, does not vote until the next epoch, and says why. Nothing

@@ -107,10 +107,11 @@ impl Line {
     /// What the group signs for the next batch.
     pub fn batch(&self, contents: &Contents, data_commitment: Digest) -> Batch {
         let mut batch = self.terms.batch(self.next_place(), contents, data_commitment);
-        // What the hatch took counts as taken, though the blocks are behind.
-        let anchored = self.anchor.as_ref().map_or(0, |anchor| anchor.forced_cursor);
-        let behind = self.end.as_ref().map_or(0, |end| end.forced_cursor);
-        batch.forced_cursor = batch.forced_cursor.max(anchored).max(behind);
+        // What the hatch took counts as taken, though the blocks are behind. How far the line was before the hatch
+        // does not count: members differ in that, and so does one that lost its journal.
+        let anchored = self.anchor.as_ref().map(|anchor| anchor.forced_cursor);
+        let taken = anchored.or(self.end.as_ref().map(|end| end.forced_cursor)).unwrap_or(0);
+        batch.forced_cursor = batch.forced_cursor.max(taken);
         batch
     }
 

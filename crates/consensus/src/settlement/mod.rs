@@ -25,8 +25,9 @@
 //!   certificates do not know epochs.
 //!
 //! Invariant: of one place, that is generation, inbox, index and previous head, this node signs one batch only,
-//! whatever happens to its process: it is on the journal before it is signed. Of the same heights all
-//! batches have one order root, because it follows from the finalized chain.
+//! whatever happens to its process: it is on the journal before it is signed. A lost journal changes nothing in
+//! that: a batch follows from its place, the finalized chain and the finalized inbox alone, so what is made
+//! again is the same. Of the same heights all batches have one order root for the same reason.
 //!
 //! Nothing here is waited for by consensus, and all of it stands still when a third of the members are away.
 //!

@@ -67,6 +67,8 @@ fn the_remedy_fits_the_file() {
         ("baton-marshal-application-metadata", "/data/storage/baton-blocks* "),
         ("baton-marshal-cache-cache-3-verified-key", "`rm -rf /data/storage/baton-marshal-cache*`"),
         ("baton-reshare_events", "`rm -rf /data/storage/baton-reshare*`"),
+        ("baton-batches-1", "`rm -rf /data/storage/baton-batches*`"),
+        ("baton-evm-9-blocks-value", "`rm -rf /data/storage/baton-evm*`"),
         ("baton-silent", "while the other members run"),
         ("baton-secrets", "`rm -rf /data/storage/baton-secrets /data/storage/baton-orchestrator*`"),
         (

@@ -25,6 +25,7 @@ fn track(tcp: &Tcp, addresses: &Map<PublicKey, Address>) {
         .expect("all addresses are known");
 }
 
+/// Incident: OP conductor's blocks starved its heartbeats, and a healthy leader was deposed.
 /// A vote sent behind 60 MB of bulk must not wait for it: it has a channel and a priority of its own.
 #[test]
 fn a_flood_of_bulk_does_not_delay_a_vote() {

@@ -23,7 +23,7 @@ use std::{
 use tokio::net::TcpListener;
 
 /// Monitoring needs a handful.
-const CONNECTIONS_MAX: usize = 64;
+pub(super) const CONNECTIONS_MAX: usize = 64;
 
 /// What the endpoints show.
 #[derive(Clone)]
@@ -43,13 +43,14 @@ pub async fn serve_ops(
     let limits = Limits { connections_max: CONNECTIONS_MAX, client_share_percent: 100, ..Limits::default() };
     // Its connections do not count among those of the API.
     let budget = Budget::new(limits.requests_bytes_max);
-    let gate = Gate::new(listener, &limits, budget, Arc::new(Metrics::new(std::iter::empty())));
+    let counts = Arc::new(Metrics::new(std::iter::empty()));
+    let gate = Gate::new(listener, &limits, budget, counts.clone());
     let router = Router::new()
         .route("/livez", get(|| async { "alive\n" }))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
         .fallback(|| async { (StatusCode::NOT_FOUND, "paths: /livez /readyz /metrics\n") })
-        .with_state(ops);
+        .with_state((ops, counts));
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let signal = async move {
         shutdown.await;
@@ -67,7 +68,9 @@ pub async fn serve_ops(
     }
 }
 
-async fn ready(State(ops): State<Ops>) -> Response {
+type Shown = State<(Ops, Arc<Metrics>)>;
+
+async fn ready(State((ops, _)): Shown) -> Response {
     let health = ops.health.borrow().clone();
     if health.ready {
         return "ready\n".into_response();
@@ -76,6 +79,8 @@ async fn ready(State(ops): State<Ops>) -> Response {
     (StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")).into_response()
 }
 
-async fn metrics(State(ops): State<Ops>) -> Response {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], (ops.metrics)()).into_response()
+/// Those of this port are added.
+async fn metrics(State((ops, counts)): Shown) -> Response {
+    let text = (ops.metrics)() + &counts.connections_text("baton_ops");
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

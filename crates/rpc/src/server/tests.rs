@@ -4,7 +4,7 @@ use crate::{
     config::{Cors, Limits},
     dispatch::{NoParams, Table},
     metrics::Dropped,
-    server::ops::{Ops, serve_ops},
+    server::ops::{CONNECTIONS_MAX, Ops, serve_ops},
     session,
 };
 use futures::{SinkExt as _, StreamExt as _};
@@ -497,8 +497,27 @@ async fn ops_endpoints_tell_health_and_metrics() {
     assert_eq!(get("/readyz").await, (503, "catching up: 12 blocks behind\n".to_owned()));
     health.send_replace(Health::ready());
     assert_eq!(get("/readyz").await, (200, "ready\n".to_owned()));
-    assert_eq!(get("/metrics").await, (200, "baton_up 1\n".to_owned()));
+    let (status, text) = get("/metrics").await;
+    assert!(status == 200 && text.starts_with("baton_up 1\n"), "{text}");
+    assert!(text.contains("\nbaton_ops_connections_refused_total 0\n"), "{text}");
     assert_eq!(get("/").await.0, 404);
+    // Of too many at once the rest is refused, and counted.
+    let mut open = Vec::new();
+    for _ in 0..CONNECTIONS_MAX + 3 {
+        open.push(TcpStream::connect(address).await.unwrap());
+    }
+    let refusal = read_reply(open.pop().unwrap()).await;
+    assert_eq!(refusal.status, 503, "{}", refusal.body);
+    drop(open);
+    let refused = loop {
+        let (status, text) = get("/metrics").await;
+        if status == 200 {
+            break text;
+        }
+        tokio::task::yield_now().await;
+    };
+    let count = refused.lines().find_map(|line| line.strip_prefix("baton_ops_connections_refused_total "));
+    assert!(count.and_then(|count| count.parse().ok()).is_some_and(|count: u64| count >= 3), "{refused}");
     drop(stop);
     serving.await.unwrap().unwrap();
 }

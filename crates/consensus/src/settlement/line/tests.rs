@@ -159,3 +159,26 @@ fn a_journal_gives_back_the_line_that_was() {
     extend(&mut restored, 2);
     assert!(is_chain(&restored, true));
 }
+
+/// Also one that was far beyond the hatch, and one whose journal was lost, which makes the line again.
+#[test]
+fn a_batch_follows_from_its_place_alone() {
+    let (mut far, mut near) = (line(4), line(2));
+    let inbox = InboxState { forced_cursor: 1, ..escaped(&far) };
+    for line in [&mut far, &mut near] {
+        assert_eq!(line.look(&inbox), Turn::From(11));
+        extend(line, 3);
+    }
+    // Nothing is left of what it signed but the chain and the inbox.
+    let mut lost = line(1);
+    assert_eq!(lost.look(&inbox), Turn::From(11));
+    extend(&mut lost, 3);
+    for kept in far.kept.values() {
+        for other in [&near, &lost] {
+            let same = other.get(&place(&kept.batch)).is_none_or(|theirs| theirs.batch == kept.batch);
+            assert!(same, "two batches for {:?}", place(&kept.batch));
+        }
+    }
+    let again = lost.placed().map(|kept| &kept.batch);
+    assert!(again.eq(far.placed().map(|kept| &kept.batch)));
+}

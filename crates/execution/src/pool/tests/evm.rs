@@ -149,6 +149,7 @@ fn what_is_ordered_holds_its_nonce_until_it_is_executed() {
     assert_eq!((pool.stats().transactions, pool.stats().bytes), (0, 0));
 }
 
+/// Incident: invalid transactions filled Astria's proposals.
 #[test]
 fn what_was_left_out_frees_its_nonce() {
     let (rules, mut pool, evm) = world();
