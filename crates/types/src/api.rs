@@ -515,8 +515,7 @@ pub enum Topic {
     },
     /// What this node sees of the cluster, a few times a second.
     Cluster,
-    /// One rollup's batches for L1 from an index on (default: from the first that is not settled): each as it is, and again
-    /// when it gets its certificate, or L1 takes it, gives it back, or makes it final.
+    /// One rollup's batches for L1 from an index (default: the first not settled), each again when it changes.
     Batches {
         rollup: RollupRef,
         #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -581,7 +581,7 @@ fn all_settles_after_an_hour_without_l1() {
         events: vec![l1(15_000, L1Action::Mines(false)), l1(15_000 + HOUR_MS, L1Action::Mines(true))],
         run_ms: HOUR_MS + 40_000,
         stall_max_ms: Some(40_000),
-        min_height: 400,
+        min_height: 300,
         drain_ms: 60_000,
         ..base
     };
@@ -595,6 +595,7 @@ fn all_settles_after_an_hour_without_l1() {
             let last = blocks.iter().rfind(has).expect("the load is of this rollup").header().height;
             let settled = || board.rung(rollup, last) == Some(Rung::Settled);
             post_until(cluster, 1_000, "settled", settled).await;
+            cluster.settle(1_000).await;
             let (on_l1, kept) = (l1.inbox(rollup).next_index, board.batches(rollup, 0, usize::MAX));
             assert!(on_l1 > 100, "{on_l1} batches of rollup {rollup}");
             let kept = kept.expect("it settles").len();
