@@ -16,6 +16,7 @@ use baton_consensus::{
     client::Event,
     engine,
     evm::{self, Fault},
+    settlement,
 };
 use baton_execution::pool::Limits;
 use baton_node::keys::{self, Devnet, MemberKeys, devnet_genesis};
@@ -36,6 +37,8 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 
 /// Blocks of an EVM rollup between two states on disk: few, so that runs come by some.
 const CHECKPOINT_BLOCKS: u64 = 8;
+/// Batches that members remember though they are final on L1: few, so that runs come by more.
+const BATCHES_KEPT: usize = 48;
 /// How long the last events of an ended process may take to be heard.
 const HEARD_MS: u64 = 1_000;
 
@@ -91,6 +94,8 @@ pub struct Cluster {
     pub trusts_own_journal: bool,
     /// What happens to the executors of members, from their next start on.
     pub evm_faults: BTreeMap<usize, (RollupId, Fault)>,
+    /// How old a batch may be that is not on L1 before members refuse clients, from their next start on.
+    pub backlog_ms_max: u64,
     /// Where it settles, if it does.
     pub l1: Option<L1>,
 }
@@ -198,6 +203,7 @@ impl Cluster {
             deeds: BTreeMap::new(),
             trusts_own_journal: false,
             evm_faults: BTreeMap::new(),
+            backlog_ms_max: settlement::Settings::default().backlog_ms_max,
             l1: None,
         };
         cluster.l1 = cluster.genesis.l1.is_some().then(|| cluster.run_l1());
@@ -349,6 +355,7 @@ impl Cluster {
         let keys = &self.keys[index];
         let mut config = config(&self.genesis, keys, first, index, machine.child("clock"), member.history);
         config.trusts_own_journal = self.trusts_own_journal;
+        config.settlement.backlog_ms_max = self.backlog_ms_max;
         config.evm.fault = self.evm_faults.get(&index).copied();
         config.l1 = self.l1.as_ref().map(|l1| l1.view(index, config.clock.clone()));
         let listener = Listener { member: index, votes: member.votes.clone(), trace: self.trace.clone() };
@@ -558,6 +565,7 @@ pub(crate) fn config(
         background: || {},
         evm: evm::Settings { checkpoint_blocks: CHECKPOINT_BLOCKS, ..evm::Settings::default() },
         l1: None,
+        settlement: settlement::Settings { batches_kept: BATCHES_KEPT, ..settlement::Settings::default() },
     }
 }
 

@@ -95,6 +95,8 @@ pub enum L1Action {
     Escape(RollupId),
     /// Nobody posts batches any more, or again.
     Posts(bool),
+    /// No more blocks, or again.
+    Mines(bool),
 }
 
 impl fmt::Display for L1Action {
@@ -123,6 +125,7 @@ struct Chain {
     reorgs: u64,
     forced: u64,
     posts: bool,
+    mines: bool,
     eyes: BTreeMap<usize, Eyes>,
 }
 
@@ -157,6 +160,7 @@ impl L1 {
             inboxes: rollups.iter().map(|rollup| (*rollup, inbox)).collect(),
             entries: rollups.iter().map(|rollup| (*rollup, Vec::new())).collect(),
             posts: true,
+            mines: true,
             ..Chain::default()
         };
         Self(Arc::new(Mutex::new(chain)))
@@ -174,6 +178,9 @@ impl L1 {
     /// Makes the next block.
     pub fn mine(&self, at_ms: u64) {
         let mut chain = self.0.lock();
+        if !chain.mines {
+            return;
+        }
         let number = chain.blocks.len() as u64 + 1;
         for (rollup, data) in std::mem::take(&mut chain.waiting) {
             let entries = chain.entries.entry(rollup).or_default();
@@ -235,13 +242,14 @@ impl L1 {
                 }
             }
             L1Action::Posts(posts) => chain.posts = posts,
+            L1Action::Mines(mines) => chain.mines = mines,
         }
     }
 
     /// Where the next batch goes; none while nobody posts.
     pub fn next(&self, rollup: RollupId) -> Option<Place> {
         let chain = self.0.lock();
-        let inbox = chain.inboxes.get(&rollup).filter(|_| chain.posts)?;
+        let inbox = chain.inboxes.get(&rollup).filter(|_| chain.posts && chain.mines)?;
         Some(Place { index: inbox.next_index, previous_head: inbox.head })
     }
 

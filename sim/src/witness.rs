@@ -57,7 +57,7 @@ impl Witness {
                     None => Ok(()),
                 }
             }
-            Event::Executed { .. } => Ok(()),
+            Event::Executed { .. } | Event::Batches { .. } => Ok(()),
         }
     }
 

@@ -92,6 +92,9 @@ pub enum Event {
     Ended { ids: Arc<[TxId]>, rung: Rung, reason: Reason, time_ms: u64 },
     /// The final block at `height` was executed, which ordered these of an EVM rollup.
     Executed { rollup: RollupId, height: u64, outcomes: Arc<[(TxId, Outcome)]>, time_ms: u64 },
+    /// Batches of a rollup that settles were made or certified, or L1 has more of them, or fewer: its
+    /// [`Board`] says which.
+    Batches { rollup: RollupId, time_ms: u64 },
 }
 
 /// What this node sees of the cluster right now.

@@ -72,6 +72,7 @@ pub struct Config {
     pub evm: evm::Settings,
     /// What it sees of L1; none for a node that nobody tells.
     pub l1: Option<Arc<dyn L1View>>,
+    pub settlement: settlement::Settings,
     /// Votes on the strength of its own journal alone. For simulations that show why it must not.
     pub trusts_own_journal: bool,
 }
@@ -149,6 +150,8 @@ pub async fn start<E: Runtime, N: Network>(
 ) -> Result<Node, StartError> {
     let (first_share, vrf) = (config.first_share.take(), config.vrf.take());
     let (background, asks_peers, settings) = (config.background, !config.trusts_own_journal, config.evm);
+    let mut settling = config.settlement;
+    settling.watches &= config.l1.is_some();
     let view = config.l1.take().unwrap_or_else(|| Arc::new(settlement::Blind));
     let base = Base::new(&context, config)?;
     let heard = Heard::new(&base.members);
@@ -187,7 +190,10 @@ pub async fn start<E: Runtime, N: Network>(
         None => None,
         Some(batches) => {
             let schemes = ceremonies.schemes.clone();
-            Some(parts::settlement::<_, N>(&context, &base, &chain, schemes, view, batches).await?)
+            Some(
+                parts::settlement::<_, N>(&context, &base, &chain, schemes, (view, settling), batches)
+                    .await?,
+            )
         }
     };
     let epochs = (ceremonies.schemes, ceremonies.gate);

@@ -9,12 +9,14 @@ mod execution;
 mod forced;
 mod ladder;
 mod pool;
+mod settling;
 mod strain;
 mod votes;
 
 pub use execution::lags;
 pub use forced::Selection;
 pub use ladder::Standing;
+pub use settling::Settling;
 
 use crate::{
     admission::{self, Admission},
@@ -78,6 +80,7 @@ pub struct Shared {
     lottery: OnceLock<Lottery>,
     /// Where the genesis has a section l1.
     l1: OnceLock<L1>,
+    settling: Mutex<Settling>,
     state: Mutex<State>,
 }
 
@@ -165,6 +168,7 @@ impl Shared {
             executions,
             lottery: OnceLock::new(),
             l1: OnceLock::new(),
+            settling: Mutex::default(),
             state: Mutex::new(state),
         }
     }
@@ -172,11 +176,6 @@ impl Shared {
     /// From here on blocks and certificates are told to `lottery`.
     pub fn play(&self, lottery: Lottery) {
         let _ = self.lottery.set(lottery);
-    }
-
-    /// From here on `l1` is told what became of views.
-    pub fn settle(&self, l1: L1) {
-        let _ = self.l1.set(l1);
     }
 
     pub fn lottery(&self) -> Option<&Lottery> {

@@ -143,6 +143,7 @@ pub struct L1Config {
     #[serde(default)]
     pub password_file: Option<PathBuf>,
     pub post_after_ms: u64,
+    pub backlog_ms_max: u64,
     pub directory: PathBuf,
     pub gas_fee_max_gwei: u64,
     pub blob_fee_max_gwei: u64,

@@ -47,6 +47,7 @@ pub const NAMES: &[&str] = &[
     "l1_disagrees",
     "l1_unreachable",
     "not_posting",
+    "batches_missing",
     "audit_differs",
 ];
 

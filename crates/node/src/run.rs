@@ -16,7 +16,7 @@ use ::tokio::{
     sync::watch,
     time::timeout,
 };
-use baton_consensus::{Node, broken::Access, engine, evm};
+use baton_consensus::{Node, broken::Access, engine, evm, settlement};
 use baton_execution::pool::Limits;
 use baton_rpc::{Api, Cors, Facts, Health, Limits as RpcLimits, Ops, ServerConfig, Token};
 use baton_settlement::L1View;
@@ -286,6 +286,10 @@ async fn start_node(
             background: yield_to_the_rest,
             evm: evm::Settings { history_max: config.evm.states, ..evm::Settings::default() },
             l1,
+            settlement: settlement::Settings {
+                backlog_ms_max: config.l1.backlog_ms_max,
+                ..settlement::Settings::default()
+            },
             trusts_own_journal: false,
         },
         network,

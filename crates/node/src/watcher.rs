@@ -154,7 +154,7 @@ impl Watcher {
             ticks.tick().await;
             let live = self.client.live();
             let executions: Vec<_> = self.client.executions().map(|execution| execution.status()).collect();
-            let settlement = self.l1.as_ref().and_then(L1::trouble);
+            let settlement = self.l1.as_ref().and_then(L1::trouble).or_else(|| missing(&self.client));
             let audit = self.audit.as_ref().map(|board| board.audit());
             let mut sight = Sight {
                 live: &live,
@@ -204,6 +204,12 @@ impl Watcher {
             std::mem::replace(before, now.clone()) != now
         });
     }
+}
+
+/// Why this node can do nothing for the batches of a rollup.
+fn missing(client: &Client) -> Option<Unready> {
+    let (rollup, trouble) = client.batches()?.trouble()?;
+    Some(Unready { name: "batches_missing", reason: format!("batches of rollup {rollup}: {trouble}") })
 }
 
 /// The members that the transport's gauge names.

@@ -107,8 +107,8 @@ fn cluster() -> Table<Api> {
             "baton_subscribe",
             "Starts a subscription on this WebSocket. Notifications are calls of baton_subscription with the \
              subscription's number and a result: BlockEvent or {\"lagged\": n} for blocks, TransactionView \
-             for transaction, RollupBlock for rollup, ClusterView for cluster. One that ends early sends \
-             {\"error\": ErrorData}.",
+             for transaction, BatchView for batches, RollupBlock for rollup, ClusterView for cluster. One that \
+             ends early sends {\"error\": ErrorData}.",
             subscribe::subscribe,
         )
         .with(

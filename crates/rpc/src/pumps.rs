@@ -4,16 +4,20 @@
 //! subscribers share, moves on: that is the only queue, so a slow subscriber costs no memory.
 //! - *blocks*: what fell out of the ring is counted, and told as `{"lagged": n}`.
 //! - *transaction*: after a gap, the node is asked where the transaction stands.
+//! - *batches*: always the board as it is; events only say that it has changed.
 //! - *cluster*: the present alone, at an interval.
 //! - *rollup*: always by height; events only say that there is more, or bring the next block along.
 
 use crate::{
     api::Chain,
     blocks::{Blocks, Facts},
-    methods::views,
+    methods::{batches::view, views},
     session::{Closed, Feed},
 };
-use baton_consensus::client::{Event, Place, TransactionStatus};
+use baton_consensus::{
+    client::{Event, Place, TransactionStatus},
+    settlement::BatchSight,
+};
 use baton_types::{
     Block, RollupId, TxId,
     api::{BlockEvent, ClusterView},
@@ -23,6 +27,7 @@ use baton_types::{
 use commonware_cryptography::Digested;
 use serde::Serialize;
 use std::{
+    collections::BTreeMap,
     future::Future,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -38,6 +43,8 @@ mod tests;
 /// How often a finalized block that cannot be read is tried again, and how long between.
 const RETRIES_MAX: u32 = 50;
 const RETRY: Duration = Duration::from_millis(100);
+/// Batches looked at together.
+const BATCHES_AT_ONCE: usize = 256;
 /// Between two looks at the cluster: as often as people can follow.
 const CLUSTER_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -73,7 +80,7 @@ pub(crate) async fn blocks(
                     feed.send(&[&text]).await?;
                 }
             }
-            Ok(Event::Ended { .. } | Event::Executed { .. }) => (),
+            Ok(Event::Ended { .. } | Event::Executed { .. } | Event::Batches { .. }) => (),
             Err(RecvError::Lagged(lagged)) => {
                 feed.metrics().lagged.fetch_add(lagged, Relaxed);
                 feed.send_value(&Lagged { lagged }).await?;
@@ -114,15 +121,41 @@ fn block_event(chain: &Chain, facts: &Facts, rung: Rung, time_ms: u64, voters: I
     }
 }
 
-/// `events` were subscribed to before `present` was asked for, so nothing falls in between. `executes`: whether a
-/// rollup is executed, and a final transaction goes on.
+/// What becomes of transactions once they are final.
+pub(crate) struct Ladder {
+    /// Whether a rollup is executed.
+    pub executes: Box<dyn Fn(RollupId) -> bool + Send + Sync>,
+    /// Whether it settles, and is followed there.
+    pub settles: Box<dyn Fn(RollupId) -> bool + Send + Sync>,
+    /// How far L1 has its block at a height.
+    pub on_l1: Box<dyn Fn(RollupId, u64) -> Option<Rung> + Send + Sync>,
+}
+
+impl Ladder {
+    fn is_end(&self, status: &TransactionStatus) -> bool {
+        let rollup = status.place.as_ref().map(|place| place.rollup);
+        status.rung.is_end(rollup.is_some_and(&self.executes), rollup.is_some_and(&self.settles))
+    }
+
+    /// How far L1 has a transaction with which the cluster is done.
+    fn reached(&self, status: &TransactionStatus) -> Option<Rung> {
+        let place = status.place.as_ref()?;
+        let done = match status.rung {
+            Rung::Finalized => !(self.executes)(place.rollup),
+            rung => matches!(rung, Rung::Executed | Rung::Posted | Rung::Settled),
+        };
+        if done && (self.settles)(place.rollup) { (self.on_l1)(place.rollup, place.height) } else { None }
+    }
+}
+
+/// `events` were subscribed to before `present` was asked for, so nothing falls in between.
 pub(crate) async fn transaction<F, Fut>(
     feed: Feed,
     id: TxId,
     present: TransactionStatus,
     mut events: Receiver<Event>,
     recent: Arc<Blocks>,
-    executes: impl Fn(RollupId) -> bool + Send,
+    ladder: Ladder,
     look_up: F,
 ) -> Result<(), Closed>
 where
@@ -131,8 +164,8 @@ where
 {
     let mut known = present;
     feed.send_value(&views::transaction(id, &known)).await?;
-    while !known.rung.is_end(known.place.as_ref().is_some_and(|place| executes(place.rollup))) {
-        let next = match events.recv().await {
+    while !ladder.is_end(&known) {
+        let mut next = match events.recv().await {
             Ok(Event::Block { rung, block, time_ms, .. }) if recent.facts(&block).contains(&id) => {
                 placed(&known, id, rung, &block, time_ms)
             }
@@ -148,6 +181,19 @@ where
                 next.times_ms.insert(rung, time_ms);
                 next
             }
+            Ok(Event::Batches { rollup, time_ms }) if is_of(&known, rollup) => match ladder.reached(&known) {
+                Some(rung) => {
+                    let mut next = known.clone();
+                    next.times_ms.entry(rung).or_insert(time_ms);
+                    next
+                }
+                // A reorg took it; the node knows what it was before.
+                None if is_on_l1(known.rung) => match look_up().await {
+                    Ok(next) => next,
+                    Err(_) => continue,
+                },
+                None => continue,
+            },
             Ok(_) => continue,
             Err(RecvError::Lagged(_)) => match look_up().await {
                 Ok(next) => next,
@@ -155,12 +201,22 @@ where
             },
             Err(RecvError::Closed) => return Ok(()),
         };
-        if next.rung > known.rung || (next.rung == known.rung && next.place != known.place) {
+        next.rung = ladder.reached(&next).unwrap_or(next.rung);
+        let back = is_on_l1(known.rung) && next.rung != known.rung;
+        if back || next.rung > known.rung || (next.rung == known.rung && next.place != known.place) {
             known = next;
             feed.send_value(&views::transaction(id, &known)).await?;
         }
     }
     Ok(())
+}
+
+const fn is_on_l1(rung: Rung) -> bool {
+    matches!(rung, Rung::Posted | Rung::Settled)
+}
+
+fn is_of(status: &TransactionStatus, rollup: RollupId) -> bool {
+    status.place.as_ref().is_some_and(|place| place.rollup == rollup)
 }
 
 fn placed(
@@ -179,6 +235,48 @@ fn placed(
         index,
     });
     next
+}
+
+/// Batches of one rollup from an index on, each whenever it is another than the last that was told of its index.
+/// `read` gives so many as they are now.
+pub(crate) async fn batches(
+    feed: Feed,
+    rollup: RollupId,
+    from_index: Option<u64>,
+    mut events: Receiver<Event>,
+    read: impl Fn(u64, usize) -> Vec<BatchSight> + Send,
+) -> Result<(), Closed> {
+    // What was told of those that are not settled.
+    let mut told = BTreeMap::new();
+    let mut from = from_index.unwrap_or(0);
+    loop {
+        let mut next = from;
+        loop {
+            let sights = read(next, BATCHES_AT_ONCE);
+            let Some(last) = sights.last() else { break };
+            next = last.batch.index + 1;
+            for sight in sights {
+                let index = sight.batch.index;
+                if sight.settled {
+                    from = index + 1;
+                }
+                let skipped = from_index.is_none() && sight.settled && !told.contains_key(&index);
+                let state = (sight.batch.head(), sight.signature.is_some(), sight.posted, sight.settled);
+                if !skipped && told.insert(index, state) != Some(state) {
+                    feed.send_value(&view(&sight)).await?;
+                }
+            }
+            told = told.split_off(&from);
+        }
+        loop {
+            match events.recv().await {
+                Ok(Event::Batches { rollup: of, .. }) if of == rollup => break,
+                Err(RecvError::Lagged(_)) => break,
+                Err(RecvError::Closed) => return Ok(()),
+                Ok(_) => (),
+            }
+        }
+    }
 }
 
 /// Finalized segments of one rollup from the height `next` on. `tip` is the last finalized height.

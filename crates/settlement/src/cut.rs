@@ -107,6 +107,42 @@ impl Cutter {
         }
     }
 
+    /// Where blocks up to and including `height` have nothing of the rollup: they are in its batch, and are not
+    /// pushed.
+    #[must_use]
+    pub fn behind_quiet(mut self, height: u64) -> Self {
+        if height >= self.next_height {
+            let mut open = self.fresh(self.open_height());
+            open.contents.last_height = height;
+            self.open = Some(open);
+            self.next_height = height + 1;
+        }
+        self
+    }
+
+    fn fresh(&self, first_height: u64) -> Open {
+        Open {
+            contents: Contents {
+                rollup: self.rollup,
+                first_height,
+                last_height: first_height,
+                last_timestamp_ms: 0,
+                head_before: self.head,
+                forced_before: self.forced_cursor,
+                result: None,
+                slices: Vec::new(),
+            },
+            bytes: 0,
+            since: None,
+        }
+    }
+
+    /// The lowest block that has to be pushed again where this cutter is lost.
+    pub fn needs_from(&self) -> u64 {
+        let first = self.open.as_ref().and_then(|open| open.contents.slices.first());
+        first.map_or(self.next_height, |slice| slice.height)
+    }
+
     /// Height that the next call of [`Self::push`] has to bring.
     pub const fn next_height(&self) -> u64 {
         self.next_height
@@ -130,21 +166,8 @@ impl Cutter {
 
         let rule = self.rule;
         let cut = self.open.take_if(|open| open.ends_before(&rule, part.timestamp_ms, bytes));
-        let (head_before, forced_before) = (self.head, self.forced_cursor);
-        let open = self.open.get_or_insert_with(|| Open {
-            contents: Contents {
-                rollup: self.rollup,
-                first_height: part.height,
-                last_height: part.height,
-                last_timestamp_ms: part.timestamp_ms,
-                head_before,
-                forced_before,
-                result: None,
-                slices: Vec::new(),
-            },
-            bytes: 0,
-            since: None,
-        });
+        let fresh = self.fresh(part.height);
+        let open = self.open.get_or_insert(fresh);
         open.bytes = open.bytes.saturating_add(bytes);
         let contents = &mut open.contents;
         contents.last_height = part.height;

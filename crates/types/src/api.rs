@@ -507,9 +507,20 @@ pub enum Topic {
         ids: bool,
     },
     /// One transaction climbing the ladder; ends with its last rung.
-    Transaction { id: String },
+    Transaction {
+        id: String,
+        /// Whether to go on to `settled`, where its rollup settles: `posted` may then come and go.
+        #[serde(default)]
+        l1: bool,
+    },
     /// What this node sees of the cluster, a few times a second.
     Cluster,
+    /// One rollup's batches for L1 from an index (default: the first not settled), each again when it changes.
+    Batches {
+        rollup: RollupRef,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from_index: Option<u64>,
+    },
     /// One rollup's finalized segments, without gaps, from a height (default: from now).
     Rollup {
         rollup: RollupRef,

@@ -58,19 +58,14 @@ impl Rung {
         Self::Settled,
     ];
 
-    /// Whether nothing can follow in a rollup that is `executed` or is not, as far as the cluster goes: what
-    /// comes of it on L1 is asked for, not told.
-    pub const fn is_end(self, executed: bool) -> bool {
+    /// Whether nothing can follow in a rollup that is `executed` or is not, for who follows it to L1, where it `settles`,
+    /// or only as far as the cluster goes.
+    pub const fn is_end(self, executed: bool, settles: bool) -> bool {
         match self {
             Self::Pending | Self::Replicated | Self::Proposed | Self::Notarized => false,
-            Self::Finalized => !executed,
-            Self::Expired
-            | Self::Rejected
-            | Self::Executed
-            | Self::Posted
-            | Self::Settled
-            | Self::Skipped
-            | Self::Superseded => true,
+            Self::Finalized => !executed && !settles,
+            Self::Executed | Self::Posted => !settles,
+            Self::Expired | Self::Rejected | Self::Settled | Self::Skipped | Self::Superseded => true,
         }
     }
 

@@ -1,8 +1,11 @@
 //! Clusters that settle on a simulated L1: what they take from it, what they sign for it.
 
-use crate::byzantine::{deeds, metrics, withstands};
+use crate::{
+    byzantine::{deeds, metrics, withstands},
+    state_sync::{Setup, WINDOW, World, on_change},
+};
 use alloy_primitives::Address;
-use baton_consensus::client::Submit;
+use baton_consensus::client::{Client, Event, Submit};
 use baton_execution::pool::Unit;
 use baton_sim::{
     Action, Behaviour, Chain, Damage, L1Action, Scenario,
@@ -13,10 +16,10 @@ use baton_sim::{
     wallet::{EVM, address, transfer, with_evm, with_slots},
 };
 use baton_types::{
-    Block, Genesis, RollupId, Transaction,
+    Block, Bundle, Genesis, RollupId, Transaction,
     api::Ack,
     genesis::{Election, Reshare},
-    receipt::Rung,
+    receipt::{Reason, Refusal, Rung},
 };
 use bytes::Bytes;
 use std::collections::BTreeMap;
@@ -498,4 +501,243 @@ fn settle_blocks(genesis: &mut Genesis) {
 fn settle_slots(genesis: &mut Genesis) {
     with_slots(genesis);
     settle(genesis);
+}
+
+/// Posts until `done`, for at most so many rounds of 100 ms.
+async fn post_until(cluster: &Cluster, rounds: usize, what: &str, done: impl Fn() -> bool) {
+    for _ in 0..rounds {
+        if done() {
+            return;
+        }
+        cluster.post().await;
+        cluster.settle(100).await;
+    }
+    panic!("not in time: {what}");
+}
+
+fn no_contradiction(cluster: &Cluster) {
+    for (index, member) in cluster.members.iter().enumerate() {
+        assert_eq!(*member.contradiction.lock(), None, "member {index}");
+    }
+}
+
+/// The rung falls when a reorg takes the batch away, and comes back with it; subscribers hear of each change.
+#[test]
+fn a_reorg_of_l1_takes_a_rung_away() {
+    let scenario = scenario("a_reorg_of_l1_takes_a_rung_away", 717);
+    run_with(&scenario, async |cluster| {
+        let client = cluster.members[1].client().expect("it runs").clone();
+        let mut events = client.subscribe();
+        let mut told = move || {
+            let all = std::iter::from_fn(|| events.try_recv().ok()).collect::<Vec<_>>();
+            all.iter().any(|event| matches!(event, Event::Batches { rollup: ONE, .. }))
+        };
+        let blocks = blocks(cluster, 1).await;
+        let last = blocks.iter().rev().find_map(|block| {
+            let segment = block.body().segments.iter().position(|segment| segment.rollup == ONE)?;
+            Some((block.header().height, *block.segment_ids().nth(segment)?.1.first()?))
+        });
+        let (height, id) = last.expect("the load is of this rollup");
+        let board = client.batches().expect("it settles").clone();
+        let rung = || board.rung(ONE, height);
+        post_until(cluster, 100, "posted", || rung() == Some(Rung::Posted)).await;
+        cluster.settle(300).await;
+        assert_eq!(client.transaction(id).await.expect("known").rung, Rung::Posted);
+        assert!(told(), "that it is posted");
+        cluster.on_l1(L1Action::Reorg(6));
+        cluster.settle(300).await;
+        assert_eq!(client.transaction(id).await.expect("known").rung, Rung::Finalized);
+        assert!(board.batches(ONE, 0, usize::MAX).expect("it settles").iter().any(|sight| !sight.posted));
+        assert!(told(), "that it is gone");
+        post_until(cluster, 100, "posted again", || rung() == Some(Rung::Posted)).await;
+        cluster.settle(300).await;
+        assert!(told(), "that it is back");
+        post_until(cluster, 100, "settled", || rung() == Some(Rung::Settled)).await;
+        assert_eq!(client.transaction(id).await.expect("known").rung, Rung::Settled);
+        no_contradiction(cluster);
+    });
+}
+
+/// Offers one unit to a member.
+async fn offer(client: &Client, unit: Unit) -> Result<(), Refusal> {
+    let submit = Submit { client: "me".into(), units: vec![unit], ack: Ack::Pending };
+    client.submit(submit).await?.results.remove(0).map(|_| ())
+}
+
+fn single(client: &Client, rollup: RollupId, text: &str) -> Unit {
+    // Of 32 bytes, which the rollup of hashes takes too.
+    let payload = Bytes::from(format!("{text:>32}").into_bytes());
+    let transaction = Transaction { valid_until: client.finalized_height() + 8, bundle: None, payload };
+    Unit::Single { rollup, transaction, fee_hint: 0 }
+}
+
+async fn restart_all(cluster: &mut Cluster) {
+    (0..4).for_each(|index| cluster.crash(index));
+    for index in 0..4 {
+        cluster.start(index).await;
+    }
+    while cluster.running().count() < 4 {
+        cluster.settle(50).await;
+    }
+    cluster.settle(2_000).await;
+}
+
+/// While L1 is behind clients wait, of that rollup alone. What is forced does not.
+#[test]
+fn clients_wait_while_l1_is_behind() {
+    let scenario = Scenario { run_ms: 2_000, ..scenario("clients_wait_while_l1_is_behind", 718) };
+    run_with(&scenario, async |cluster| {
+        cluster.backlog_ms_max = 3_000;
+        restart_all(cluster).await;
+        let client = cluster.members[0].client().expect("it runs").clone();
+        let l1 = cluster.l1.clone().expect("it settles");
+        let (all, other) = (client.finalized_height(), RollupId(2));
+        let caught_up = || l1.inbox(ONE).next_height.min(l1.inbox(HASHES).next_height) > all;
+        offer(&client, single(&client, HASHES, "so that its batch ends")).await.expect("taken");
+        offer(&client, single(&client, ONE, "so that its batch ends")).await.expect("taken");
+        post_until(cluster, 100, "all so far posted", caught_up).await;
+        cluster.on_l1(L1Action::Posts(false));
+        let mut refused = None;
+        for round in 0..60 {
+            refused = offer(&client, single(&client, ONE, &format!("waits {round}"))).await.err();
+            if refused.is_some() {
+                break;
+            }
+            cluster.settle(500).await;
+        }
+        let refused = refused.expect("refused after some time");
+        assert_eq!((refused.reason, refused.retry_after_ms), (Reason::Busy, Some(10_000)), "{refused}");
+        assert!(refused.detail.contains("L1 is behind"), "{refused}");
+        for rollup in [other, HASHES] {
+            offer(&client, single(&client, rollup, "goes on")).await.expect("it is not behind");
+        }
+        let legs = vec![(ONE, Bytes::from_static(b"one")), (other, Bytes::from_static(b"two"))];
+        let bundle = Bundle::new(client.finalized_height() + 8, legs);
+        let refused = offer(&client, Unit::Bundle(bundle)).await.expect_err("one leg has to wait");
+        assert_eq!(refused.reason, Reason::Busy);
+        l1.force(ONE, Bytes::from_static(b"forced"));
+        cluster.settle(4_000).await;
+        assert_eq!(forced(&blocks(cluster, 2).await, ONE).len(), 1);
+        assert!(offer(&client, single(&client, ONE, "still waits")).await.is_err());
+
+        cluster.on_l1(L1Action::Posts(true));
+        let mut rounds = 0;
+        while let Err(refusal) = offer(&client, single(&client, ONE, "taken again")).await {
+            rounds += 1;
+            assert!(rounds < 300, "{refusal}");
+            cluster.post().await;
+            cluster.settle(100).await;
+        }
+        let (tip, board) = (client.finalized_height(), client.batches().expect("it settles").clone());
+        post_until(cluster, 300, "settled", || board.rung(ONE, tip) == Some(Rung::Settled)).await;
+        no_contradiction(cluster);
+    });
+}
+
+fn slow_blocks(genesis: &mut Genesis) {
+    settle(genesis);
+    genesis.timing.leader_timeout_ms = 20_000;
+    genesis.timing.certification_timeout_ms = 30_000;
+}
+
+/// More batches than a member remembers of those that are settled; none of them is lost.
+#[test]
+fn all_settles_after_an_hour_without_l1() {
+    const HOUR_MS: u64 = 60 * 60 * 1_000;
+    let base = scenario("all_settles_after_an_hour_without_l1", 719);
+    let scenario = Scenario {
+        chain: Chain { idle_ms: 8_000, ..base.chain },
+        genesis: slow_blocks,
+        rate: Rate { every_ms: 20_000, batch: 4, ..Rate::default() },
+        events: vec![l1(15_000, L1Action::Mines(false)), l1(15_000 + HOUR_MS, L1Action::Mines(true))],
+        run_ms: HOUR_MS + 40_000,
+        stall_max_ms: Some(40_000),
+        min_height: 300,
+        drain_ms: 60_000,
+        ..base
+    };
+    run_with(&scenario, async |cluster| {
+        let client = cluster.members[2].client().expect("it runs").clone();
+        let l1 = cluster.l1.clone().expect("it settles");
+        let board = client.batches().expect("it settles").clone();
+        let blocks = blocks(cluster, 2).await;
+        for rollup in SETTLED {
+            let has = |block: &&Block| block.body().segments.iter().any(|segment| segment.rollup == rollup);
+            let last = blocks.iter().rfind(has).expect("the load is of this rollup").header().height;
+            let settled = || board.rung(rollup, last) == Some(Rung::Settled);
+            post_until(cluster, 1_000, "settled", settled).await;
+            cluster.settle(1_000).await;
+            let (on_l1, kept) = (l1.inbox(rollup).next_index, board.batches(rollup, 0, usize::MAX));
+            assert!(on_l1 > 100, "{on_l1} batches of rollup {rollup}");
+            let kept = kept.expect("it settles").len();
+            assert!(kept < 60, "{kept} are remembered of {on_l1} that L1 has for good");
+        }
+        no_contradiction(cluster);
+    });
+}
+
+/// With a third of the members slow, certificates come, for the slow one too.
+#[test]
+fn a_slow_third_does_not_hold_up_certificates() {
+    let scenario = Scenario {
+        events: vec![(0, Action::Slow(3, 500)), (0, Action::SlowDisk(3, 100))],
+        run_ms: 12_000,
+        stall_max_ms: None,
+        ..scenario("a_slow_third_does_not_hold_up_certificates", 720)
+    };
+    run_with(&scenario, async |cluster| {
+        certificates_agree(cluster, &[0, 1, 2], 4);
+        for rollup in SETTLED {
+            let inbox = cluster.l1.as_ref().expect("it settles").inbox(rollup);
+            assert!(inbox.next_index >= 4, "{inbox:?}");
+        }
+        cluster.settle(4_000).await;
+        certificates_agree(cluster, &[0, 1, 2, 3], 4);
+    });
+}
+
+fn windowed(genesis: &mut Genesis) {
+    on_change(genesis);
+    settle(genesis);
+}
+
+/// Posts while the cluster orders on, until `done`.
+async fn order_and_post(world: &mut World, what: &str, done: impl Fn(&Cluster) -> bool) {
+    for _ in 0..2_000 {
+        if done(&world.cluster) {
+            return;
+        }
+        world.cluster.post().await;
+        let height = world.cluster.lowest();
+        world.until("another block", |cluster| cluster.lowest() > height).await;
+    }
+    panic!("not in time: {what}");
+}
+
+/// Members that keep a window keep more of it while L1 stands still, and no more than that when it is back. An idle
+/// rollup keeps nothing from going, and still settles later.
+#[test]
+fn a_window_waits_for_l1() {
+    Setup::new(721, windowed).run(async |world| {
+        let l1 = world.cluster.l1.clone().expect("it settles");
+        let kept_from = |cluster: &Cluster| {
+            let lowest = cluster.running().map(|(_, client)| client.live().lowest_height);
+            lowest.max().expect("members run")
+        };
+        world.until("an outage longer than the window", |cluster| cluster.lowest() > 3 * WINDOW).await;
+        assert_eq!(kept_from(&world.cluster), 0);
+        restart_all(&mut world.cluster).await;
+        world.until("some more", |cluster| cluster.lowest() > 4 * WINDOW).await;
+        assert_eq!(kept_from(&world.cluster), 0, "also behind a restart");
+        let inbox = l1.clone();
+        let has = move |cluster: &Cluster| inbox.inbox(ONE).next_height + WINDOW > cluster.lowest();
+        order_and_post(world, "L1 has caught up", has).await;
+        order_and_post(world, "the window", move |cluster| kept_from(cluster) > 3 * WINDOW).await;
+        assert_eq!(l1.inbox(HASHES).next_index, 0);
+        // Its first batch begins at block 1, which nobody has any more.
+        restart_all(&mut world.cluster).await;
+        let client = world.cluster.members[1].client().expect("it runs").clone();
+        offer(&client, single(&client, HASHES, "the first")).await.expect("taken");
+        order_and_post(world, "the idle rollup", move |_| l1.inbox(HASHES).next_index > 0).await;
+    });
 }

@@ -215,7 +215,7 @@ pub(super) async fn settlement<E: Runtime, N: Network>(
     base: &Base,
     chain: &Chain,
     schemes: Schemes,
-    view: Arc<dyn L1View>,
+    (view, settings): (Arc<dyn L1View>, settlement::Settings),
     (sender, receiver): (N::Sender, N::Receiver),
 ) -> Result<(impl FnOnce() -> Handle<()> + use<E, N>, Arc<Board>), StartError> {
     let config = settlement::Config {
@@ -225,6 +225,7 @@ pub(super) async fn settlement<E: Runtime, N: Network>(
         view,
         schemes,
         group_key: base.genesis.group_key().map_err(StartError::Genesis)?,
+        settings,
     };
     let (context, marshal) = (context.child("settlement"), chain.marshal.clone());
     let (actor, board) = settlement::Actor::open(context, config, base.shared.clone(), marshal, sender).await;

@@ -249,7 +249,7 @@ impl<E: Runtime> Actor<E> {
     /// Removes whole sections below the window of a node that has one.
     async fn prune(&mut self, tip: u64) {
         let Some(Keep { blocks, section }) = self.keep else { return };
-        // An executor that is behind, or has not yet on disk what it found, gets its blocks first.
+        // An executor that is behind, or has not yet on disk what it found, gets its blocks first; so does L1.
         let unneeded = (tip + 1).saturating_sub(blocks).min(self.shared.needs_from());
         let below = unneeded / section * section.get();
         if below <= self.lowest {

@@ -106,7 +106,15 @@ impl Mailbox {
         let tip = self.shared.finalized_height();
         let mut results = Vec::with_capacity(submit.units.len());
         let mut checked: Vec<Checked> = Vec::with_capacity(submit.units.len());
-        for result in Pool::check_all(&self.shared.rules, submit.units, tip) {
+        let held_up: Vec<_> = submit.units.iter().map(|unit| self.shared.held_up(unit)).collect();
+        let units = submit.units.into_iter().zip(&held_up);
+        let units = units.filter(|(_, held_up)| held_up.is_none()).map(|(unit, _)| unit).collect();
+        let mut passed = Pool::check_all(&self.shared.rules, units, tip).into_iter();
+        for held_up in held_up {
+            let result = match held_up {
+                Some(refusal) => Err(refusal),
+                None => passed.next().expect("one outcome per unit"),
+            };
             match result {
                 Ok(unit) => {
                     results.push(Ok(unit.ids().to_vec()));

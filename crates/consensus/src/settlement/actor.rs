@@ -1,18 +1,21 @@
+mod survey;
+
 use super::{
+    Settings,
     board::{Board, standing},
     encode::{self, Encoded},
     journal::{Journal, Record},
-    line::{Line, Turn, place, position},
+    line::{Line, place, position},
     metrics::Metrics,
     wire::{Message, Partial, Position},
 };
 use crate::{
     aliases::{Marshal, Runtime},
     epochs::Schemes,
-    shared::Shared,
+    shared::{Settling, Shared},
 };
 use baton_settlement::{Contents, Cutter, InboxState, L1View, Part, Place, Terms, is_signed};
-use baton_types::{GroupKey, PublicKey, RollupId, Scheme, SeedPoint, domain, settlement::Batch};
+use baton_types::{Digest, GroupKey, PublicKey, RollupId, Scheme, SeedPoint, domain, settlement::Batch};
 use commonware_codec::{DecodeExt as _, Encode as _};
 use commonware_cryptography::{
     bls12381::primitives::{ops::threshold, variant::MinSig},
@@ -28,6 +31,7 @@ use std::{
     sync::Arc,
     time::{Duration, SystemTime},
 };
+use survey::{Lost, Told};
 use tokio::sync::mpsc;
 use tracing::{debug, error, info, warn};
 
@@ -55,6 +59,7 @@ pub struct Config {
     pub view: Arc<dyn L1View>,
     pub schemes: Schemes,
     pub group_key: GroupKey,
+    pub settings: Settings,
 }
 
 pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
@@ -64,6 +69,7 @@ pub struct Actor<E: Runtime, S: Sender<PublicKey = PublicKey>> {
     view: Arc<dyn L1View>,
     schemes: Schemes,
     group_key: GroupKey,
+    settings: Settings,
     network: S,
     lanes: BTreeMap<RollupId, Lane<E>>,
     gathers: BTreeMap<Position, Gather>,
@@ -82,11 +88,17 @@ struct Lane<E: Runtime> {
     /// Counts cutters: what an earlier one made is of no use.
     life: u64,
     cut: VecDeque<Contents>,
-    encoding: bool,
+    /// First height of what is being encoded.
+    encoding: Option<u64>,
     /// After two different batches of one place.
     stopped: bool,
-    /// Whether it was said that blocks are missing.
-    told: bool,
+    /// Where the blocks are missing to go on.
+    lost: Option<Lost>,
+    /// Whether clients are told to wait for L1.
+    behind: bool,
+    /// Certificates so far.
+    certified: u64,
+    batches_told: Option<Told>,
 }
 
 /// Partial signatures for one batch.
@@ -108,11 +120,12 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         marshal: Marshal,
         network: S,
     ) -> (Self, Arc<Board>) {
+        let settings = config.settings;
         let (mut lanes, mut lines) = (BTreeMap::new(), BTreeMap::new());
         for terms in config.terms {
             let rollup = terms.rollup;
             let partition = format!("{}-batches-{rollup}", config.prefix);
-            let mut line = Line::new(terms);
+            let mut line = Line::new(terms, settings.batches_kept, settings.watches);
             let replay = |record| match record {
                 Record::Signed(batch) => line.push(batch),
                 Record::Certified { index, previous_head, signature } => {
@@ -130,9 +143,12 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                     cutter: None,
                     life: 0,
                     cut: VecDeque::new(),
-                    encoding: false,
+                    encoding: None,
                     stopped: false,
-                    told: false,
+                    lost: None,
+                    behind: false,
+                    certified: 0,
+                    batches_told: None,
                 },
             );
         }
@@ -143,6 +159,10 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             .map(|kept| kept.batch.clone())
             .collect();
         let board = Arc::new(Board::new(lines, config.view.clone(), shared.clone(), marshal));
+        if settings.watches && !lanes.is_empty() {
+            // All, until it is known what L1 has.
+            shared.set_settling(Settling { needs_from: 0, ..Settling::default() });
+        }
         let (done, encoded) = mpsc::channel(lanes.len().max(1));
         let actor = Self {
             metrics: Metrics::new(&context),
@@ -151,6 +171,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             view: config.view,
             schemes: config.schemes,
             group_key: config.group_key,
+            settings,
             network,
             lanes,
             gathers: open.into_iter().map(|batch| (position(&batch), Gather::new(batch))).collect(),
@@ -238,29 +259,34 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         true
     }
 
-    /// Makes a cutter where the line ends, if the block before is here.
+    /// Makes a cutter where the line ends, if the blocks from there on are here that have anything of the rollup.
     async fn begin(&mut self, rollup: RollupId) -> bool {
         let next = self.board.lines.lock().get(&rollup).map_or(1, Line::next_height);
-        let before = next - 1;
+        let before = (next - 1).max(self.shared.lowest_height());
         if before > self.shared.finalized_height() {
             return false;
         }
-        if before < self.shared.lowest_height() {
-            return self.join(rollup, next);
-        }
         let Some(block) = self.board.block(before).await else { return false };
         let (head, cursor) = standing(block.inner(), rollup);
-        let cutter = self.board.lines.lock().get(&rollup).map(|line| line.cutter(head, cursor));
+        let cutter = self.board.lines.lock().get(&rollup).and_then(|line| {
+            let goes_on = before < next || line.is_quiet(&head, cursor);
+            goes_on.then(|| line.cutter(head, cursor).behind_quiet(before))
+        });
+        if cutter.is_none() {
+            return self.join(rollup, next, (head, cursor));
+        }
         let Some(lane) = self.lanes.get_mut(&rollup) else { return false };
         lane.cutter = cutter;
+        lane.lost = None;
         lane.life += 1;
         true
     }
 
     /// The blocks at the line's end are not kept here: goes on where the inbox is, if they are.
-    fn join(&mut self, rollup: RollupId, next: u64) -> bool {
+    fn join(&mut self, rollup: RollupId, next: u64, standing: (Digest, u64)) -> bool {
         let lowest = self.shared.lowest_height();
         let inbox = self.inbox(rollup).filter(|inbox| inbox.next_height > lowest);
+        let since = self.context.current();
         let Some(lane) = self.lanes.get_mut(&rollup) else { return false };
         match inbox {
             Some(inbox) => {
@@ -271,7 +297,8 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 true
             }
             None => {
-                if !std::mem::replace(&mut lane.told, true) {
+                if lane.lost.is_none() {
+                    lane.lost = Some(Lost { standing, index: 0, since });
                     warn!(
                         %rollup, next, lowest,
                         "this node has no blocks from the next batch on and signs none until the inbox on L1 is \
@@ -291,11 +318,11 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     fn encode(&mut self, rollup: RollupId) {
         let kind = self.board.lines.lock().get(&rollup).map(|line| line.terms.data_kind);
         let (Some(lane), Some(kind)) = (self.lanes.get_mut(&rollup), kind) else { return };
-        if lane.encoding || lane.stopped {
+        if lane.encoding.is_some() || lane.stopped {
             return;
         }
         if let Some(contents) = lane.cut.pop_front() {
-            lane.encoding = true;
+            lane.encoding = Some(contents.first_height);
             encode::start(&self.context, lane.life, kind, contents, self.done.clone());
         }
     }
@@ -303,7 +330,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
     async fn made(&mut self, encoded: Encoded) {
         let Encoded { rollup, life, contents, data, data_commitment } = encoded;
         let Some(lane) = self.lanes.get_mut(&rollup) else { return };
-        lane.encoding = false;
+        lane.encoding = None;
         if lane.life == life {
             let made = self.board.lines.lock().get(&rollup).map(|line| {
                 let batch = line.batch(&contents, data_commitment);
@@ -326,7 +353,12 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         let rollup = batch.rollup;
         if !known {
             let Some(lane) = self.lanes.get_mut(&rollup) else { return };
-            lane.journal.append(Record::Signed(batch.clone())).await;
+            let keep_from = self.board.lowest_index(rollup);
+            if !lane.journal.append(Record::Signed(batch.clone()), keep_from).await {
+                error!(%rollup, index = batch.index, "L1 went back to where this node remembers nothing");
+                lane.stopped = true;
+                return;
+            }
             self.metrics.made.inc();
         }
         debug!(%rollup, index = batch.index, from = batch.first_height, to = batch.last_height, "batch made");
@@ -469,7 +501,9 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
         }
         let Some(lane) = self.lanes.get_mut(&position.rollup) else { return };
         let Position { rollup, index, previous_head } = position;
-        lane.journal.append(Record::Certified { index, previous_head, signature }).await;
+        let keep_from = self.board.lowest_index(rollup);
+        lane.journal.append(Record::Certified { index, previous_head, signature }, keep_from).await;
+        lane.certified += 1;
         self.gathers.remove(&position);
         if let Some(line) = self.board.lines.lock().get_mut(&rollup) {
             line.certify(&Place { index, previous_head }, signature);
@@ -505,7 +539,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
 
     async fn tick(&mut self, now: SystemTime) {
         self.served.clear();
-        self.look();
+        self.survey(now);
         let due: Vec<_> = self
             .lanes
             .keys()
@@ -519,28 +553,6 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             .collect();
         for position in due {
             self.sign(position).await;
-        }
-    }
-
-    /// Whether the hatch has put something where the batches of a line should be.
-    fn look(&mut self) {
-        let snapshot = self.view.snapshot();
-        for (rollup, lane) in &mut self.lanes {
-            let Some(inbox) = snapshot.rollups.get(rollup).map(|view| view.finalized) else { continue };
-            let turn = self.board.lines.lock().get_mut(rollup).map(|line| line.look(&inbox));
-            if let Some(Turn::From(height)) = turn {
-                warn!(
-                    %rollup, height, index = inbox.next_index,
-                    "the inbox on L1 went on without the cluster: batches from here on are placed behind it"
-                );
-                self.metrics.replaced.inc();
-                lane.cutter = None;
-                lane.cut.clear();
-                lane.life += 1;
-                self.gathers.retain(|position, gather| {
-                    position.rollup != *rollup || gather.batch.last_height < height
-                });
-            }
         }
     }
 }

@@ -3,7 +3,8 @@
 use super::line::{Kept, Line, place};
 use crate::{aliases::Marshal, shared::Shared};
 use baton_settlement::{
-    BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, Posting, RollupView, encode,
+    BatchSource, Certified, Cutter, InboxState, L1View, Part, Place, Posting, RollupView, data_commitment,
+    encode,
 };
 use baton_types::{Block, Digest, Height, RollupId, SeedPoint, receipt::Rung, settlement::Batch};
 use bytes::Bytes;
@@ -60,6 +61,7 @@ pub struct Board {
     shared: Arc<Shared>,
     marshal: Marshal,
     data: Mutex<VecDeque<(RollupId, Place, Bytes)>>,
+    troubles: Mutex<BTreeMap<RollupId, String>>,
 }
 
 impl Board {
@@ -69,7 +71,8 @@ impl Board {
         shared: Arc<Shared>,
         marshal: Marshal,
     ) -> Self {
-        Self { lines: Mutex::new(lines), view, shared, marshal, data: Mutex::default() }
+        let lines = Mutex::new(lines);
+        Self { lines, view, shared, marshal, data: Mutex::default(), troubles: Mutex::default() }
     }
 
     /// Batches of a rollup as they are placed now, from an index on; none for a rollup that does not settle.
@@ -79,6 +82,24 @@ impl Board {
         let wanted = placed.filter(|kept| kept.batch.index >= from_index).take(limit);
         let l1 = self.l1(rollup);
         Some(wanted.map(|kept| BatchSight::new(kept, l1.as_ref())).collect())
+    }
+
+    /// Whether a rollup settles.
+    pub fn settles(&self, rollup: RollupId) -> bool {
+        self.lines.lock().contains_key(&rollup)
+    }
+
+    /// Why this node can do nothing for the batches of a rollup, if there is one.
+    pub fn trouble(&self) -> Option<(RollupId, String)> {
+        self.troubles.lock().first_key_value().map(|(rollup, trouble)| (*rollup, trouble.clone()))
+    }
+
+    pub(super) fn set_troubles(&self, troubles: BTreeMap<RollupId, String>) {
+        *self.troubles.lock() = troubles;
+    }
+
+    pub(super) fn lowest_index(&self, rollup: RollupId) -> u64 {
+        self.lines.lock().get(&rollup).map_or(0, Line::lowest_index)
     }
 
     /// The last batch of a rollup.
@@ -134,15 +155,21 @@ impl Board {
             return here;
         }
         let rule = self.lines.lock().get(&batch.rollup)?.terms.rule;
-        let before = self.block(batch.first_height - 1).await?;
-        let (head, cursor) = standing(before.inner(), batch.rollup);
-        let mut cutter = Cutter::new(rule, batch.rollup, batch.first_height, head, cursor);
+        // Blocks at its beginning that have nothing of the rollup may be gone.
+        let before = (batch.first_height - 1).max(self.shared.lowest_height());
+        let block = self.block(before).await?;
+        let (head, cursor) = standing(block.inner(), batch.rollup);
+        let cutter = Cutter::new(rule, batch.rollup, batch.first_height, head, cursor);
+        let mut cutter = cutter.behind_quiet(before);
         // The block behind the batch ends it.
-        for height in batch.first_height..=batch.last_height + 1 {
+        for height in before + 1..=batch.last_height + 1 {
             let block = self.block(height).await?;
             let (_, cursor) = standing(block.inner(), batch.rollup);
             if let Ok(Some(contents)) = cutter.push(&Part::of(block.inner(), batch.rollup, cursor)) {
-                return Some(encode(&contents));
+                let data = encode(&contents);
+                let whole = before < batch.first_height
+                    || data_commitment(batch.data_kind, &data) == batch.data_commitment;
+                return whole.then_some(data);
             }
         }
         None

@@ -1,7 +1,6 @@
 //! Batches on disk: each before it is signed, and its certificate. In sections by index, so that old ones can
-//! go whole.
+//! go whole, once the line has forgotten them.
 
-use super::line::KEPT_MAX;
 use crate::{
     aliases::Runtime,
     broken::OrEnd as _,
@@ -111,14 +110,19 @@ impl<E: Runtime> Journal<E> {
         Self { partition, segments: Some(segments) }
     }
 
-    /// Returns when the record is durable.
-    pub async fn append(&mut self, record: Record) {
+    /// Returns when the record is durable; false where its section is gone. What is below `keep_from` may go.
+    pub async fn append(&mut self, record: Record, keep_from: u64) -> bool {
         let segments = self.segments.take().expect("a write that fails stops the process");
         let section = record.index() / SECTION;
+        if segments.pruned(section) {
+            self.segments = Some(segments);
+            return false;
+        }
         let (segments, _, _) = segments.append(section, &record).await.written_to(&self.partition);
         let segments = segments.sync(section).await.written_to(&self.partition);
-        let oldest = record.index().saturating_sub(KEPT_MAX as u64) / SECTION;
+        let oldest = keep_from.min(record.index()) / SECTION;
         let (segments, _) = segments.prune(oldest).await.written_to(&self.partition);
         self.segments = Some(segments);
+        true
     }
 }

@@ -2,10 +2,10 @@
 
 use super::wire::Position;
 use baton_settlement::{Contents, Cutter, InboxState, Place, Terms};
-use baton_types::{Digest, SeedPoint, settlement::Batch};
+use baton_types::{Digest, SeedPoint, merkle::EMPTY, settlement::Batch};
 use std::collections::BTreeMap;
 
-/// Batches that are remembered, and served.
+/// Batches that are remembered, and served, though L1 calls them final.
 pub const KEPT_MAX: usize = 4_096;
 
 /// A batch that this node made, and its certificate once there is one.
@@ -26,6 +26,22 @@ pub struct Line {
     end: Option<End>,
     /// Set by the hatch, until a batch is behind it.
     anchor: Option<InboxState>,
+    settled: Settled,
+    kept_max: usize,
+}
+
+/// Up to where the inbox is final: what is behind is kept until it is too, however long L1 stands still.
+#[derive(Clone, Copy, Debug)]
+struct Settled {
+    next_index: u64,
+    next_height: u64,
+}
+
+impl Settled {
+    /// Before L1 was seen.
+    const UNKNOWN: Self = Self { next_index: 0, next_height: 0 };
+    /// For who never sees it: others keep what is not on L1.
+    const BLIND: Self = Self { next_index: u64::MAX, next_height: u64::MAX };
 }
 
 /// What the next batch follows.
@@ -34,6 +50,7 @@ struct End {
     place: Place,
     next_height: u64,
     forced_cursor: u64,
+    order_root: Digest,
 }
 
 impl End {
@@ -48,6 +65,7 @@ impl End {
             place: Place { index: batch.index + 1, previous_head: batch.head() },
             next_height: batch.last_height + 1,
             forced_cursor: batch.forced_cursor,
+            order_root: batch.order_root,
         }
     }
 }
@@ -81,8 +99,18 @@ pub const fn position(batch: &Batch) -> Position {
 }
 
 impl Line {
-    pub const fn new(terms: Terms) -> Self {
-        Self { terms, kept: BTreeMap::new(), placed: BTreeMap::new(), end: None, anchor: None }
+    /// Keeps `kept_max` batches that are final on L1, and all others if this node `watches` L1.
+    pub const fn new(terms: Terms, kept_max: usize, watches: bool) -> Self {
+        let settled = if watches { Settled::UNKNOWN } else { Settled::BLIND };
+        Self {
+            terms,
+            kept: BTreeMap::new(),
+            placed: BTreeMap::new(),
+            end: None,
+            anchor: None,
+            settled,
+            kept_max,
+        }
     }
 
     /// First height of the next batch.
@@ -133,10 +161,19 @@ impl Line {
         self.end = Some(End::behind(&batch));
         self.anchor = None;
         self.kept.entry(at).or_insert(Kept { batch, signature: None });
-        while self.kept.len() > KEPT_MAX {
+        self.forget();
+    }
+
+    /// Forgets the oldest, as far as L1 has them for good.
+    fn forget(&mut self) {
+        let (max, below) = (self.kept_max, self.settled.next_index);
+        let settled = |place: &Place| place.index < below;
+        while self.kept.len() > max && self.kept.first_key_value().is_some_and(|(place, _)| settled(place)) {
             self.kept.pop_first();
         }
-        while self.placed.len() > KEPT_MAX {
+        while self.placed.len() > max
+            && self.placed.first_key_value().is_some_and(|(_, place)| settled(place))
+        {
             self.placed.pop_first();
         }
     }
@@ -170,6 +207,37 @@ impl Line {
         kept.signature.replace(signature).is_none()
     }
 
+    /// The lowest index of which something is kept.
+    pub fn lowest_index(&self) -> u64 {
+        self.kept.first_key_value().map_or(0, |(place, _)| place.index)
+    }
+
+    /// The first batch as they are placed now that begins at this height or above.
+    pub fn first_from(&self, height: u64) -> Option<&Kept> {
+        self.kept.get(self.placed.range(height..).next()?.1)
+    }
+
+    /// The first batch that is not final on L1.
+    pub fn first_unsettled(&self) -> Option<&Kept> {
+        self.first_from(self.settled.next_height)
+    }
+
+    /// Whether the inbox waits for a batch that is not here any more.
+    pub fn lacks(&self, inbox: &InboxState) -> bool {
+        inbox.next_height < self.next_height() && !self.placed.contains_key(&inbox.next_height)
+    }
+
+    /// Whether blocks from the line's end to one with this head and forced cursor have nothing of the rollup.
+    pub fn is_quiet(&self, head: &Digest, forced_cursor: u64) -> bool {
+        let next = self.next_height();
+        match &self.end {
+            Some(end) => {
+                end.next_height == next && end.order_root == *head && end.forced_cursor == forced_cursor
+            }
+            None => next == self.terms.first_height && *head == EMPTY && forced_cursor == 0,
+        }
+    }
+
     /// The batches as they are placed now, by height.
     pub fn placed(&self) -> impl DoubleEndedIterator<Item = &Kept> {
         self.placed.values().filter_map(|place| self.kept.get(place))
@@ -178,6 +246,8 @@ impl Line {
     /// Compares the line with the inbox at the newest finalized block of L1.
     pub fn look(&mut self, inbox: &InboxState) -> Turn {
         let height = inbox.next_height;
+        self.settled = Settled { next_index: inbox.next_index, next_height: height };
+        self.forget();
         let ours = if height == self.next_height() {
             Some(self.next_place())
         } else {

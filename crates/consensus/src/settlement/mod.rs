@@ -21,6 +21,9 @@
 //!   certificate answers with it.
 //! - *The hatch was used* (the finalized inbox has another head where a batch of ours should begin): the
 //!   batches from there on are placed and signed anew, behind the inbox's head and cursor.
+//! - *L1 stands still*: batches, and the blocks behind them, are kept until L1 calls them final. When the oldest
+//!   has waited too long, clients get no more of that rollup in; what L1 forces and what other members accepted
+//!   goes on.
 //! - *Epochs*: a partial signature counts in the epoch it was made in. The group key stays the same, so
 //!   certificates do not know epochs.
 //!
@@ -52,6 +55,23 @@ use baton_settlement::{L1View, Snapshot};
 use baton_types::forced::Envelope;
 use bytes::Bytes;
 use std::sync::Arc;
+
+/// What one node does for settlement.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Whether it sees L1. Without, it knows of nothing what L1 has.
+    pub watches: bool,
+    /// Batches of each rollup that it remembers though they are final on L1.
+    pub batches_kept: usize,
+    /// When the oldest batch that is not on L1 is older, clients get no more of its rollup in.
+    pub backlog_ms_max: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { watches: true, batches_kept: line::KEPT_MAX, backlog_ms_max: 2 * 60 * 60 * 1_000 }
+    }
+}
 
 /// Forced entries of one rollup that a block could take.
 pub struct Offer {

@@ -130,10 +130,10 @@ impl Shared {
         self.state.lock().pool.next_nonce(rollup, sender)
     }
 
-    /// The lowest final block that an executor may need again.
+    /// The lowest final block that an executor, or a batch for L1, may need again.
     pub fn needs_from(&self) -> u64 {
         let needs = self.executions.values().filter_map(|execution| execution.needs_from());
-        needs.min().unwrap_or(u64::MAX)
+        needs.min().unwrap_or(u64::MAX).min(self.settling.lock().needs_from)
     }
 
     /// The state is that of a later block, whatever happened in between.

@@ -302,6 +302,15 @@ pub const KEYS: &[Key] = &[
         ],
     ),
     key(
+        "l1.backlog_ms_max",
+        integer(60_000, 2_592_000_000),
+        "7200000",
+        &[
+            "When the oldest batch of a rollup that L1 does not have is older, clients of this node get no more of that",
+            "rollup in until L1 has caught up. Far above what posting takes, so that it only happens when nobody posts.",
+        ],
+    ),
+    key(
         "l1.directory",
         Kind::Path,
         "\"batches\"",

@@ -12,13 +12,13 @@ use baton_types::{
 const LIMIT: u64 = 100;
 const LIMIT_MAX: u64 = 1_000;
 
-fn board(api: &Api) -> Result<&Board, Refusal> {
+pub(super) fn board(api: &Api) -> Result<&Board, Refusal> {
     let none =
         || Refusal::new(Reason::NotFound, "this cluster does not settle: its genesis has no section l1");
     api.client.batches().map(AsRef::as_ref).ok_or_else(none)
 }
 
-fn not_settled() -> Refusal {
+pub(super) fn not_settled() -> Refusal {
     Refusal::new(Reason::NotFound, "this rollup does not settle: it is not among l1.rollups of the genesis")
 }
 
@@ -44,7 +44,7 @@ pub async fn batch(api: Api, _: Caller, params: BatchParams) -> Result<BatchView
     })
 }
 
-fn view(sight: &BatchSight) -> BatchView {
+pub(crate) fn view(sight: &BatchSight) -> BatchView {
     let BatchSight { batch, signature, posted, settled, posting } = sight;
     let certificate = signature.map(|signature| BatchCertificate { batch: batch.clone(), signature });
     BatchView {

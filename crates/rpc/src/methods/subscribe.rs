@@ -1,6 +1,9 @@
 //! Subscriptions: what each topic needs before its pump can run.
 
-use super::read::{cluster_view, parse_id};
+use super::{
+    batches::{board, not_settled},
+    read::{cluster_view, parse_id},
+};
 use crate::{
     api::{Api, Caller},
     pumps,
@@ -20,7 +23,7 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
             let chain = api.chain.clone();
             session.subscribe(starts, Style::Baton, |feed| pumps::blocks(feed, events, chain, recent, ids))
         }
-        Topic::Transaction { id } => {
+        Topic::Transaction { id, l1 } => {
             let id = parse_id(&id)?;
             let client = api.client.clone();
             let present = client.transaction(id).await?;
@@ -29,15 +32,33 @@ pub async fn subscribe(api: Api, caller: Caller, topic: Topic) -> Result<u64, Re
                 async move { client.transaction(id).await }
             };
             let evm = api.chain.genesis.limits().evm;
-            let executes = move |rollup| evm.contains(rollup);
+            let board = api.client.batches().filter(|_| l1).cloned();
+            let settling = board.clone();
+            let ladder = pumps::Ladder {
+                executes: Box::new(move |rollup| evm.contains(rollup)),
+                settles: Box::new(move |rollup| settling.as_ref().is_some_and(|board| board.settles(rollup))),
+                on_l1: Box::new(move |rollup, height| board.as_ref()?.rung(rollup, height)),
+            };
             session.subscribe(starts, Style::Baton, |feed| {
-                pumps::transaction(feed, id, present, events, recent, executes, look_up)
+                pumps::transaction(feed, id, present, events, recent, ladder, look_up)
             })
         }
         Topic::Cluster => {
             let (api, peers) = (api.clone(), api.peers.clone());
             session.subscribe(starts, Style::Baton, |feed| {
                 pumps::cluster(feed, move || cluster_view(&api, &peers))
+            })
+        }
+        Topic::Batches { rollup, from_index } => {
+            let rollup = api.chain.rollup(&rollup)?.id();
+            board(&api)?.batches(rollup, 0, 0).ok_or_else(not_settled)?;
+            let board = api.client.batches().cloned();
+            let read = move |from, limit| {
+                let found = board.as_ref().and_then(|board| board.batches(rollup, from, limit));
+                found.unwrap_or_default()
+            };
+            session.subscribe(starts, Style::Baton, |feed| {
+                pumps::batches(feed, rollup, from_index, events, read)
             })
         }
         Topic::Rollup { rollup, from_height } => {

@@ -44,9 +44,9 @@ fn a_choice_of_topics_goes_by_name() {
     assert_eq!(method("baton_subscribe")["paramStructure"], "by-name");
     let params = params("baton_subscribe");
     assert_eq!(params[0], ("topic", true));
-    assert_eq!(params.len(), 5, "{params:?}");
+    assert_eq!(params.len(), 7, "{params:?}");
     let topics = &method("baton_subscribe")["params"][0]["schema"]["enum"];
-    assert_eq!(topics, &json!(["blocks", "transaction", "cluster", "rollup"]));
+    assert_eq!(topics, &json!(["blocks", "transaction", "cluster", "batches", "rollup"]));
 }
 
 #[test]

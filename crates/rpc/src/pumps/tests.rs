@@ -9,6 +9,7 @@ use baton_consensus::evm::Outcome;
 use baton_types::{
     api::{BlockEvent, MempoolView},
     merkle::EMPTY,
+    settlement::{Batch, DataKind, L1Address},
 };
 use serde_json::json;
 use std::sync::atomic::AtomicU64;
@@ -100,6 +101,15 @@ fn pending() -> TransactionStatus {
     }
 }
 
+/// Of a cluster without L1.
+fn ladder(executes: fn(RollupId) -> bool) -> Ladder {
+    Ladder {
+        executes: Box::new(executes),
+        settles: Box::new(|_| false),
+        on_l1: Box::new(|_, _| Some(Rung::Settled)),
+    }
+}
+
 async fn no_look_up() -> Result<TransactionStatus, Refusal> {
     Err(Refusal::new(Reason::NotFound, "not in this test"))
 }
@@ -109,7 +119,7 @@ async fn a_transaction_climbs_to_its_end() {
     let (sender, events) = broadcast::channel(16);
     let mut connection = Connection::new(&Limits::default());
     connection.subscribe(|feed| {
-        transaction(feed, id("a"), pending(), events, Arc::default(), |_| false, no_look_up)
+        transaction(feed, id("a"), pending(), events, Arc::default(), ladder(|_| false), no_look_up)
     });
     assert_eq!(connection.next().await["rung"], "pending");
     let (first, second) = (block(5, &[(1, &["x", "a"])]), block(6, &[(1, &["a"])]));
@@ -139,12 +149,137 @@ async fn a_final_transaction_goes_on_to_its_execution() {
     let place = super::Place { rollup: RollupId(2), height: 2, block: EMPTY, index: 0 };
     let present = TransactionStatus { rung: Rung::Finalized, place: Some(place), ..pending() };
     let executes = |rollup| rollup == RollupId(2);
-    connection
-        .subscribe(|feed| transaction(feed, id("a"), present, events, Arc::default(), executes, no_look_up));
+    connection.subscribe(|feed| {
+        transaction(feed, id("a"), present, events, Arc::default(), ladder(executes), no_look_up)
+    });
     assert_eq!(connection.next().await["rung"], "finalized");
     let outcomes = [(id("a"), Outcome::Executed)].into();
     emit(&sender, Event::Executed { rollup: RollupId(2), height: 2, outcomes, time_ms: 90 });
     assert_eq!(connection.next().await["rung"], "executed");
+}
+
+/// What L1 has, as a test sets it: blocks below these heights.
+#[derive(Clone, Default)]
+struct Heights(Arc<[AtomicU64; 2]>);
+
+impl Heights {
+    fn set(&self, posted: u64, settled: u64) {
+        self.0[0].store(posted, Relaxed);
+        self.0[1].store(settled, Relaxed);
+    }
+
+    fn rung(&self, height: u64) -> Option<Rung> {
+        let below = |number: usize| height < self.0[number].load(Relaxed);
+        below(1).then_some(Rung::Settled).or_else(|| below(0).then_some(Rung::Posted))
+    }
+}
+
+/// Up to L1, back, and up again; each time after the execution where there is one.
+#[tokio::test]
+async fn a_reorg_of_l1_takes_a_rung_away() {
+    for executed in [false, true] {
+        let (sender, events) = broadcast::channel(16);
+        let mut connection = Connection::new(&Limits::default());
+        let before = if executed { Rung::Executed } else { Rung::Finalized };
+        let place = super::Place { rollup: RollupId(2), height: 7, block: EMPTY, index: 0 };
+        let present = TransactionStatus { rung: Rung::Finalized, place: Some(place.clone()), ..pending() };
+        let l1 = Heights::default();
+        let seen = l1.clone();
+        let ladder = Ladder {
+            executes: Box::new(move |_| executed),
+            settles: Box::new(|rollup| rollup == RollupId(2)),
+            on_l1: Box::new(move |_, height| seen.rung(height)),
+        };
+        let look_up = move || {
+            let place = Some(place.clone());
+            async move { Ok(TransactionStatus { rung: before, place, ..pending() }) }
+        };
+        let recent = Arc::default();
+        connection.subscribe(|feed| transaction(feed, id("a"), present, events, recent, ladder, look_up));
+        assert_eq!(connection.next().await["rung"], "finalized");
+        let tell = |rollup| emit(&sender, Event::Batches { rollup: RollupId(rollup), time_ms: 90 });
+        l1.set(8, 0);
+        tell(2);
+        if executed {
+            // Not before it is executed.
+            let outcomes = [(id("a"), Outcome::Executed)].into();
+            emit(&sender, Event::Executed { rollup: RollupId(2), height: 7, outcomes, time_ms: 90 });
+        }
+        let posted = connection.next().await;
+        assert_eq!(posted["rung"], "posted");
+        assert_eq!(posted["times_ms"].get("executed").is_some(), executed);
+        for (posted, settled, rung) in [(7, 0, before), (9, 7, Rung::Posted), (9, 8, Rung::Settled)] {
+            l1.set(posted, settled);
+            tell(1);
+            tell(2);
+            let result = connection.next().await;
+            assert_eq!(result["rung"], rung.name());
+            assert_eq!(result["times_ms"].get("posted").is_some(), rung >= Rung::Posted);
+        }
+        wait_for(|| connection.metrics.subscriptions.load(Relaxed) == 0).await;
+    }
+}
+
+fn sight(index: u64) -> BatchSight {
+    let batch = Batch {
+        l1_chain_id: 1,
+        inbox: L1Address([1; 20]),
+        key_generation: 0,
+        rollup: RollupId(1),
+        index,
+        previous_head: EMPTY,
+        first_height: index * 10 + 1,
+        last_height: index * 10 + 10,
+        slot: 1,
+        order_root: EMPTY,
+        data_kind: DataKind::Directory,
+        data_commitment: EMPTY,
+        forced_cursor: 0,
+        claimed_state_root: EMPTY,
+    };
+    BatchSight { batch, signature: None, posted: false, settled: false, posting: None }
+}
+
+#[tokio::test]
+async fn batches_are_told_as_they_go_to_l1_and_come_back() {
+    let (sender, events) = broadcast::channel(2);
+    let mut connection = Connection::new(&Limits::default());
+    // Final on L1 up to two heights; only the first index is there no more.
+    let l1 = Heights::default();
+    l1.set(21, 21);
+    let (seen, made) = (l1.clone(), Arc::new(AtomicU64::new(4)));
+    let count = made.clone();
+    let read = move |from: u64, limit: usize| {
+        let sights = (from.max(1)..count.load(Relaxed)).take(limit).map(|index| {
+            let rung = seen.rung(index * 10 + 10);
+            BatchSight { posted: rung.is_some(), settled: rung == Some(Rung::Settled), ..sight(index) }
+        });
+        sights.collect()
+    };
+    connection.subscribe(|feed| batches(feed, RollupId(1), None, events, read));
+    let mut told = async |expect: &[(u64, bool, bool)]| {
+        for (index, posted, settled) in expect {
+            let result = connection.next().await;
+            assert_eq!((result["index"].as_u64(), &result["posted"]), (Some(*index), &json!(posted)));
+            assert_eq!(result["settled"], json!(settled), "batch {index}");
+        }
+    };
+    // The settled one is left out.
+    told(&[(2, false, false), (3, false, false)]).await;
+    let tell = |posted, settled| {
+        l1.set(posted, settled);
+        emit(&sender, Event::Batches { rollup: RollupId(2), time_ms: 9 });
+        emit(&sender, Event::Batches { rollup: RollupId(1), time_ms: 9 });
+    };
+    tell(41, 21);
+    told(&[(2, true, false), (3, true, false)]).await;
+    tell(31, 21);
+    told(&[(3, false, false)]).await;
+    made.store(5, Relaxed);
+    tell(51, 41);
+    told(&[(2, true, true), (3, true, true), (4, true, false)]).await;
+    tell(51, 51);
+    told(&[(4, true, true)]).await;
 }
 
 #[tokio::test]
@@ -152,7 +287,7 @@ async fn a_transaction_that_expires_says_why() {
     let (sender, events) = broadcast::channel(16);
     let mut connection = Connection::new(&Limits::default());
     connection.subscribe(|feed| {
-        transaction(feed, id("a"), pending(), events, Arc::default(), |_| false, no_look_up)
+        transaction(feed, id("a"), pending(), events, Arc::default(), ladder(|_| false), no_look_up)
     });
     let ended =
         |id| Event::Ended { ids: [id].into(), rung: Rung::Expired, reason: Reason::Expired, time_ms: 99 };
@@ -181,8 +316,9 @@ async fn after_a_gap_the_node_is_asked() {
         let place = super::Place { rollup: RollupId(1), height: 2, block: EMPTY, index: 0 };
         Ok(TransactionStatus { rung: Rung::Finalized, place: Some(place), ..pending() })
     };
-    connection
-        .subscribe(|feed| transaction(feed, id("a"), pending(), events, Arc::default(), |_| false, look_up));
+    connection.subscribe(|feed| {
+        transaction(feed, id("a"), pending(), events, Arc::default(), ladder(|_| false), look_up)
+    });
     assert_eq!(connection.next().await["rung"], "pending");
     assert_eq!(connection.next().await["rung"], "finalized");
 }

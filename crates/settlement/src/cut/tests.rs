@@ -1,5 +1,5 @@
 use super::*;
-use crate::testing::{Chain, RULE, transaction};
+use crate::testing::{Chain, ROLLUP, RULE, transaction};
 
 /// Payload that encodes to `bytes` with what stands around it.
 fn sized(height: u64, bytes: usize) -> Transaction {
@@ -122,4 +122,25 @@ fn blocks_out_of_order_are_refused() {
         result: None,
     };
     assert_eq!(chain.cutter.push(&part), Err(NotNext { expected: 2, found: 6 }));
+}
+
+/// Blocks before the first with anything in it make no difference, so they need not be there.
+#[test]
+fn quiet_blocks_may_be_left_out() {
+    for executed in [false, true] {
+        let (mut whole, mut late) = (Chain::new(executed), Chain::new(executed));
+        for block in 0..20 {
+            whole.push(block * 1_000, &[]);
+            late.push(block * 1_000, &[]);
+        }
+        assert_eq!(whole.cutter.needs_from(), 21);
+        late.cutter = Cutter::new(RULE, ROLLUP, 1, EMPTY, 0).behind_quiet(15).behind_quiet(20);
+        let first = [transaction(21, &[1; 90])];
+        assert_eq!((whole.push(20_000, &first), late.push(20_000, &first)), (None, None));
+        assert_eq!((whole.cutter.needs_from(), late.cutter.needs_from()), (21, 21));
+        let time = 20_000 + RULE.age_max_ms;
+        let (whole, late) = (whole.push(time, &[]).unwrap(), late.push(time, &[]).unwrap());
+        assert_eq!((whole.first_height, whole.slices.len()), (1, 1));
+        assert_eq!(whole, late);
+    }
 }

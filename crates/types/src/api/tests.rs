@@ -46,7 +46,11 @@ fn references() {
 #[test]
 fn topics() {
     check::<Topic>(json!({"topic": "blocks"}), json!({"topic": "blocks", "ids": false}));
-    check::<Topic>(json!({"topic": "transaction", "id": "0x"}), json!({"topic": "transaction", "id": "0x"}));
+    check::<Topic>(
+        json!({"topic": "transaction", "id": "0x"}),
+        json!({"topic": "transaction", "id": "0x", "l1": false}),
+    );
+    check::<Topic>(json!({"topic": "batches", "rollup": 1}), json!({"topic": "batches", "rollup": 1}));
     check::<Topic>(json!({"topic": "rollup", "rollup": 1}), json!({"topic": "rollup", "rollup": 1}));
     refused::<Topic>(json!({"topic": "blocks", "from": 1}), "from");
     refused::<Topic>(json!({"topic": "peers"}), "peers");

@@ -17,9 +17,13 @@ fn the_ladder_goes_up() {
         Rung::Settled,
     ];
     for rung in Rung::ALL {
-        assert_eq!(rung.is_end(true), ends.contains(&rung), "{rung}");
-        assert_eq!(rung.is_end(false), ends.contains(&rung) || rung == Rung::Finalized, "{rung}");
-        assert!(!rung.is_failure() || rung.is_end(true), "{rung}");
+        assert_eq!(rung.is_end(true, false), ends.contains(&rung), "{rung}");
+        assert_eq!(rung.is_end(false, false), ends.contains(&rung) || rung == Rung::Finalized, "{rung}");
+        for executed in [false, true] {
+            let to_l1 = ends.contains(&rung) && !matches!(rung, Rung::Executed | Rung::Posted);
+            assert_eq!(rung.is_end(executed, true), to_l1, "{rung}");
+        }
+        assert!(!rung.is_failure() || rung.is_end(true, true), "{rung}");
     }
 }
 

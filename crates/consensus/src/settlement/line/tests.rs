@@ -49,7 +49,7 @@ fn extend(line: &mut Line, count: u64) {
 }
 
 fn line(count: u64) -> Line {
-    let mut line = Line::new(terms());
+    let mut line = Line::new(terms(), KEPT_MAX, true);
     extend(&mut line, count);
     line
 }
@@ -150,7 +150,7 @@ fn a_journal_gives_back_the_line_that_was() {
     full.look(&inbox);
     extend(&mut full, 2);
     let new: Vec<_> = full.placed().skip(1).map(|kept| kept.batch.clone()).collect();
-    let mut restored = Line::new(terms());
+    let mut restored = Line::new(terms(), KEPT_MAX, true);
     old[..4].iter().chain(&new).chain(&old[4..]).for_each(|batch| restored.push(batch.clone()));
     restored.mend();
     assert!(is_chain(&restored, true));
@@ -181,4 +181,42 @@ fn a_batch_follows_from_its_place_alone() {
     }
     let again = lost.placed().map(|kept| &kept.batch);
     assert!(again.eq(far.placed().map(|kept| &kept.batch)));
+}
+
+/// Where nothing is final on L1 everything stays, also behind a restart; then the last few do.
+#[test]
+fn what_is_not_final_on_l1_is_kept() {
+    let whole = line(10);
+    let mut line = Line::new(terms(), 3, true);
+    whole.placed().for_each(|kept| line.push(kept.batch.clone()));
+    line.mend();
+    assert_eq!((line.placed().count(), line.lowest_index()), (10, 0));
+    assert_eq!(line.first_unsettled().map(|kept| kept.batch.index), Some(0));
+    for (settled, kept) in [(4, 6), (4, 6), (9, 3), (10, 3)] {
+        assert_eq!(line.look(&inbox(&whole, settled)), Turn::Stay);
+        assert_eq!(line.placed().count(), kept, "with {settled} final");
+        assert_eq!(line.lowest_index(), 10 - kept as u64);
+        assert!(!line.lacks(&inbox(&whole, settled)));
+        let next = whole.placed().nth(settled).map(|kept| kept.batch.index);
+        assert_eq!(line.first_unsettled().map(|kept| kept.batch.index), next);
+    }
+    assert!(line.lacks(&inbox(&whole, 2)), "L1 went back too far");
+    assert!(!line.lacks(&InboxState { next_height: 1_000, ..inbox(&whole, 10) }), "others were faster");
+    let mut blind = Line::new(terms(), 3, false);
+    whole.placed().for_each(|kept| blind.push(kept.batch.clone()));
+    assert_eq!((blind.placed().count(), blind.first_unsettled()), (3, None));
+}
+
+#[test]
+fn a_line_knows_when_nothing_came_since() {
+    let empty = Line::new(terms(), 3, true);
+    assert!(empty.is_quiet(&EMPTY, 0));
+    assert!(!empty.is_quiet(&EMPTY, 1) && !empty.is_quiet(&digest(1), 0));
+    let line = line(2);
+    let end = line.placed().next_back().unwrap().batch.clone();
+    assert!(line.is_quiet(&end.order_root, end.forced_cursor));
+    assert!(!line.is_quiet(&end.order_root, end.forced_cursor + 1) && !line.is_quiet(&digest(1), 1));
+    let mut joined = line.clone();
+    joined.join(&InboxState { next_height: 500, ..inbox(&line, 2) });
+    assert!(!joined.is_quiet(&end.order_root, end.forced_cursor), "elsewhere");
 }
