@@ -83,16 +83,21 @@ impl State {
             Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(None),
             Err(failed) => return Err(error(&path, failed)),
         };
-        let state: Self = serde_json::from_str(&text).map_err(|failed| error(&path, failed))?;
+        Self::parse(&text, chain, rollup).map(Some).map_err(|what| error(&path, what))
+    }
+
+    pub fn parse(text: &str, chain: &Digest, rollup: u32) -> Result<Self, String> {
+        let state: Self = serde_json::from_str(text).map_err(|failed| failed.to_string())?;
         if state.version != VERSION {
-            return Err(error(&path, format!("version {}; this program reads {VERSION}", state.version)));
+            return Err(format!("version {}; this program reads {VERSION}", state.version));
         }
         if state.chain.0 != chain.0 || state.rollup != rollup {
-            let what =
-                format!("is of rollup {} of chain {}; name another directory", state.rollup, state.chain);
-            return Err(error(&path, what));
+            return Err(format!(
+                "is of rollup {} of chain {}; name another directory",
+                state.rollup, state.chain
+            ));
         }
-        Ok(Some(state))
+        Ok(state)
     }
 
     /// Whole, or not at all.
