@@ -15,6 +15,8 @@ interface Vm {
     function parseJsonBytes32(string calldata json, string calldata key) external pure returns (bytes32);
     function warp(uint256 time) external;
     function roll(uint256 number) external;
+    function getBlockTimestamp() external view returns (uint256);
+    function getBlockNumber() external view returns (uint256);
     function pauseGasMetering() external;
     function resumeGasMetering() external;
     function lastCallGas() external view returns (CallGas memory);

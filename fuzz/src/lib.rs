@@ -1,4 +1,4 @@
-//! Bytes from outside, thrown at every decoder that reads some.
+//! Bytes from outside, thrown at the decoders that read them.
 //!
 //! ```text
 //!  golden vectors, corpus/<target>/*, values made here ─► seeds ─┐
@@ -16,8 +16,12 @@
 //! feedback from the code that ran, which stable Rust does not offer; what a check says of an input
 //! stands in for it, and inputs that it says something new of are mutated further.
 //!
-//! Deliberately absent: decoders inside the library of consensus that it does not show (handshake,
-//! frames, resolver messages), and files that a node writes for itself alone.
+//! Without a target are:
+//! - decoders inside libraries, which do not show them: handshake and frames of peers, messages of the resolver
+//!   (its keys have a target), HTTP and WebSocket, the files of journals and archives around their records,
+//!   encrypted keystores of L1;
+//! - blobs of L1 against their versioned hashes: the proofs of the library take too long;
+//! - what a devnet on one machine and `baton bench` read of processes that they started.
 
 mod mutate;
 mod run;

@@ -1,4 +1,4 @@
-//! Throws mutants at every decoder of bytes from outside, or at one.
+//! Throws mutants at the decoders of bytes from outside, or at one.
 
 use baton_fuzz::{run, targets};
 use clap::Parser;

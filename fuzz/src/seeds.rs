@@ -10,8 +10,8 @@ use baton_execution::{
 };
 use baton_node::keys::{Devnet, MemberKeys, devnet_genesis};
 use baton_types::{
-    Block, Bundle, Digest, Epoch, Finalization as Certified, Genesis, Header, Height, PrivateKey, PublicKey,
-    Rollup, RollupId, Round, Scheme, Transaction, View,
+    Block, Bundle, Digest, Epoch, Finalization as Certified, Genesis, Header, Height, MEMBERS_MAX,
+    PrivateKey, PublicKey, Rollup, RollupId, Round, Scheme, Transaction, View,
     block::payload_cfg,
     domain,
     forced::{Envelope, Fate, L1Part, News, Queue, Report, State, Taken},
@@ -26,7 +26,8 @@ use commonware_codec::{Encode, Read};
 use commonware_consensus::{
     marshal::resolver::handler::Key,
     simplex::types::{
-        Certificate, Finalization, Finalize, Notarization, Notarize, Nullification, Nullify, Proposal, Vote,
+        Artifact, Certificate, Finalization, Finalize, Notarization, Notarize, Nullification, Nullify,
+        Proposal, Vote,
     },
 };
 use commonware_cryptography::{
@@ -169,6 +170,17 @@ impl Cluster {
         encoded(certificates.into_iter().flatten())
     }
 
+    /// Private parts of a dealing.
+    pub fn dealings(&self) -> Vec<Vec<u8>> {
+        let (messages, _) = self.ceremony();
+        let messages = messages.iter().map(|bytes| hex::from_bytes(bytes, &MEMBERS_MAX));
+        let private = messages.filter_map(|message| match message {
+            Ok(dkg::Message::<MinSig, PublicKey>::Dealer(_, private)) => Some(private),
+            _ => None,
+        });
+        encoded(private)
+    }
+
     /// A dealing, an acknowledgement, and the dealer's log.
     pub fn ceremony(&self) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
         let members = self.genesis.identities().expect("the devnet's genesis is valid");
@@ -205,6 +217,18 @@ impl Cluster {
     pub fn shares(&self) -> Vec<Vec<u8>> {
         encoded(self.keys.iter().map(|keys| keys.share.clone()))
     }
+}
+
+/// What an engine journals: votes, certificates, and whether a proposal was good.
+pub fn vote_records(cluster: &Cluster) -> Vec<Vec<u8>> {
+    let votes = cluster.votes().into_iter().filter_map(|bytes| hex::from_bytes(&bytes, &()).ok());
+    let votes = votes.map(|vote: Vote<Scheme, Digest>| Artifact::from(vote));
+    let certificates =
+        cluster.certificates().into_iter().filter_map(|bytes| hex::from_bytes(&bytes, &()).ok());
+    let certificates =
+        certificates.map(|certificate: Certificate<Scheme, Digest>| Artifact::from(certificate));
+    let judged = Artifact::Certification(Round::new(Epoch::new(3), View::new(300)), true);
+    encoded(votes.chain(certificates).chain([judged]))
 }
 
 pub fn backfill_keys() -> Vec<Vec<u8>> {

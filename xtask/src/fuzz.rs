@@ -1,4 +1,4 @@
-//! Many mutants for every decoder of bytes from outside; the tests run a few.
+//! Many mutants for the decoders of bytes from outside; the tests run a few.
 
 use crate::steps::cargo;
 use eyre::{Result, WrapErr as _};

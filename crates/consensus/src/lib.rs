@@ -52,8 +52,10 @@ pub use storage::{History, HistoryError};
 pub mod fuzzing {
     pub use crate::{
         evm::exchange::Message as StatesMessage,
-        lottery::Message as LotteryMessage,
+        ledger::index_name,
+        lottery::{Message as LotteryMessage, proof_name},
         mempool::wire::{Batch, Message},
-        sync::{EpochStart, Floor, Message as JoiningMessage, Offer},
+        settlement::Record as BatchRecord,
+        sync::{EpochStart, Floor, Joined, Message as JoiningMessage, Offer},
     };
 }

@@ -5,6 +5,7 @@
 //! What a node of L1 says of a transaction (a revert, a nonce) is an answer, not a failure.
 
 use alloy_eips::BlockId;
+use alloy_json_rpc::{Response, ResponsePayload};
 use alloy_network::Ethereum;
 use alloy_primitives::{Address, B256, Bytes, U64, U128, U256};
 use alloy_provider::{Provider as _, RootProvider};
@@ -340,9 +341,29 @@ impl Endpoint {
             Err(_) => return Err(Failure::Endpoint(format!("silent for {} s", TIMEOUT.as_secs()), None)),
         };
         *self.rest() = Rest::default();
-        serde_json::from_value(answer)
-            .map_err(|error| Failure::Endpoint(format!("its answer does not decode: {error}"), None))
+        decoded(answer)
     }
+}
+
+fn decoded<R: DeserializeOwned>(answer: Value) -> Result<R, Failure> {
+    serde_json::from_value(answer)
+        .map_err(|error| Failure::Endpoint(format!("its answer does not decode: {error}"), None))
+}
+
+/// An answer as it comes from an endpoint, read as [`Client::ask`] reads it; for whoever throws bytes at it.
+#[doc(hidden)]
+pub fn read_answer<R: DeserializeOwned>(method: &'static str, answer: &str) -> Result<R, String> {
+    let response: Response = serde_json::from_str(answer).map_err(|error| error.to_string())?;
+    let read = match response.payload {
+        ResponsePayload::Success(result) => {
+            decoded(serde_json::from_str(result.get()).map_err(|error| error.to_string())?)
+        }
+        ResponsePayload::Failure(error) => Err(failure(method, &TransportError::ErrorResp(error))),
+    };
+    read.map_err(|failure| match failure {
+        Failure::Endpoint(why, _) => why,
+        Failure::Answer(error) => error.to_string(),
+    })
 }
 
 type TransportError = alloy_provider::transport::TransportError;

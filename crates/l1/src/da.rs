@@ -3,7 +3,7 @@
 //! [`Backend::store`] puts data where others find them, or says what the posting transaction has to carry.
 //! [`Backend::fetch`] gives back what the batch commits to, or an error; never anything else.
 
-mod beacon;
+pub(crate) mod beacon;
 mod calldata;
 mod directory;
 

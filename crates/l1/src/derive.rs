@@ -15,7 +15,7 @@
 //! may have ordered other blocks before it orders these entries, and its order counts.
 
 mod executor;
-mod state;
+pub(crate) mod state;
 
 use crate::{
     bls,

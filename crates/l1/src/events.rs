@@ -280,7 +280,7 @@ impl RollupEvents {
 }
 
 /// The signed message behind what the inbox was given.
-pub(crate) fn batch_of(terms: &Terms, place: Place, given: &BatchInbox::Batch) -> Result<Batch, String> {
+pub fn batch_of(terms: &Terms, place: Place, given: &BatchInbox::Batch) -> Result<Batch, String> {
     let data_kind: u8 = given.dataKind;
     Ok(Batch {
         l1_chain_id: terms.l1_chain_id,

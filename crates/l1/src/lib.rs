@@ -24,6 +24,20 @@ pub mod poster;
 pub mod transaction;
 pub mod watcher;
 
+/// Decoders of what endpoints of L1, nodes of its consensus layer and the disk hand to this crate, for whoever
+/// throws bytes at them.
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::{
+        bls::read_signature,
+        client::{Sent, read_answer},
+        contracts::batches_in,
+        da::beacon::{blobs_in, slots},
+        derive::state::State,
+        events::batch_of,
+    };
+}
+
 pub use client::{Client, L1Error};
 pub use events::{Posted, RollupEvents};
 pub use watcher::{Watcher, WatcherConfig};

@@ -1,8 +1,10 @@
 //! One target for each decoder, by the crate it is in.
 
 mod consensus;
+mod disk;
 mod eth;
 mod execution;
+mod l1;
 mod lottery;
 mod node;
 mod rpc;
@@ -30,6 +32,8 @@ pub fn targets() -> Vec<Target> {
     all.extend(rpc::targets(&vectors));
     all.extend(eth::targets());
     all.extend(settlement::targets(&vectors));
+    all.extend(l1::targets(&settlement::flat_signature(&vectors)));
+    all.extend(disk::targets(&vectors, &cluster));
     all.extend(node::targets(&cluster));
     all
 }

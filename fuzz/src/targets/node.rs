@@ -1,14 +1,17 @@
-//! Files of a node's operator: configuration, keys, API tokens.
+//! Files of a node's operator: configuration, keys, secrets, API tokens; and what an execution client replies.
 
 use super::text;
 use crate::{
     run::{Outcome, Target},
     seeds::Cluster,
 };
+use baton_l1::key;
 use baton_node::{
+    auditor::engine,
     config::{self, table},
     keys,
 };
+use serde_json::json;
 use std::{fs, io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 use tempfile::TempDir;
 
@@ -22,6 +25,9 @@ pub fn targets(cluster: &Cluster) -> Vec<Target> {
         share_file(cluster),
         vrf_file(cluster),
         toml(tokens_file()),
+        jwt_file(),
+        l1_key_file(),
+        engine_reply(),
     ]
 }
 
@@ -183,4 +189,56 @@ fn tokens_file() -> Target {
             }
         }
     })
+}
+
+fn jwt_file() -> Target {
+    let directory = directory();
+    let seeds = ["0x", ""].map(|prefix| format!("{prefix}{}\n", "7a".repeat(32)).into_bytes());
+    text("jwt-file", seeds.into(), move |text| {
+        let path = directory.path().join("jwt.hex");
+        write(&path, text);
+        let error = match engine::read_secret(&path) {
+            Ok(_) => return Outcome::Decoded,
+            Err(error) => error.to_string().replace(&path.display().to_string(), ""),
+        };
+        Outcome::Refused(without_secret(&error, text))
+    })
+}
+
+/// Keys in hex; keystores take long on purpose, and are the library's.
+fn l1_key_file() -> Target {
+    let directory = directory();
+    let seeds = vec![format!("0x{}\n", "7a".repeat(32)).into_bytes(), b"{}".to_vec()];
+    let target = text("l1-key-file", seeds, move |text| {
+        let path = directory.path().join("l1.key");
+        write(&path, text);
+        let error = match key::load(&path, None) {
+            Ok(_) => return Outcome::Decoded,
+            Err(error) => error.to_string().replace(&path.display().to_string(), ""),
+        };
+        Outcome::Refused(without_secret(&error, text))
+    });
+    Target { cost: 5, ..target }
+}
+
+fn engine_reply() -> Target {
+    let status = |status: &str| json!({"status": status, "latestValidHash": null, "validationError": "why"});
+    let results = [
+        status("VALID"),
+        status("INVALID"),
+        status("SYNCING"),
+        json!({"payloadStatus": status("VALID"), "payloadId": null}),
+        json!({"number": "0x9", "hash": format!("0x{}", "11".repeat(32)), "parentHash": null}),
+    ];
+    let replies = results.map(|result| json!({"jsonrpc": "2.0", "id": 1, "result": result}));
+    let error = json!({"jsonrpc": "2.0", "id": 1, "error": {"code": -38_002, "message": "no such state"}});
+    let seeds = replies.into_iter().chain([error]).map(|reply| reply.to_string().into_bytes());
+    let target = text("engine-reply", seeds.collect(), |text| {
+        let read = engine::READERS.map(|read| read(text.as_bytes()));
+        if read.iter().any(Result::is_ok) {
+            return Outcome::Decoded;
+        }
+        Outcome::Refused(read.map(|read| read.err().unwrap_or_default()).join(", "))
+    });
+    Target { memory_per_byte: 256, ..target }
 }

@@ -1,12 +1,16 @@
 //! Formats of settlement: what the group signs, the data of batches, and blobs.
 
-use super::{MEMORY_PER_BYTE, codec};
+use super::{MEMORY_PER_BYTE, codec, text};
 use crate::{
     run::{MEMORY_MIN, Outcome, Target},
     seeds::Vectors,
 };
 use baton_settlement::{Contents, ContentsLimits, blobs, decode, encode};
-use baton_types::settlement::Batch;
+use baton_types::{
+    GroupKey, hex,
+    settlement::{Batch, BatchCertificate, BatchFile, FORMAT},
+};
+use serde_json::{Value, json};
 
 /// Small, so that an input that announces much is seen by the memory it takes.
 const LIMITS: ContentsLimits = ContentsLimits { bytes_max: 16 * 1_024, transaction_bytes_max: 1_024 };
@@ -17,7 +21,45 @@ pub fn targets(vectors: &Vectors) -> Vec<Target> {
         codec::<Contents>("batch-contents", LIMITS, vectors.of::<Contents>(&LIMITS)),
         data(vectors),
         packed(),
+        Target { cost: 20, ..batch_file(vectors) },
     ]
+}
+
+fn cases(vectors: &Vectors) -> Value {
+    serde_json::from_str(vectors.text("batch.json")).expect("the vectors are JSON")
+}
+
+/// A certificate as the contracts take it.
+pub fn flat_signature(vectors: &Vectors) -> Vec<u8> {
+    let cases = cases(vectors);
+    hex::decode(cases["cases"][0]["signature_flat"].as_str().expect("a signature")).expect("it is hex")
+}
+
+/// Whatever holds is a vector.
+fn batch_file(vectors: &Vectors) -> Target {
+    let value = cases(vectors);
+    let key = value["group_key"].as_str().expect("a key");
+    let group_key: GroupKey = hex::decode_value(key, &()).expect("a key");
+    let file = |case: &Value| {
+        json!({"format": FORMAT, "message": case["message"], "signature": case["signature"]}).to_string()
+    };
+    let seeds: Vec<_> = value["cases"].as_array().expect("some").iter().map(file).collect();
+    let read = |text: &str| {
+        let file: BatchFile = serde_json::from_str(text).map_err(|error| error.to_string())?;
+        BatchCertificate::try_from(&file)
+    };
+    let known: Vec<_> = seeds.iter().map(|seed| read(seed).expect("it decodes")).collect();
+    assert!(known.iter().all(|known| known.verify(&group_key)), "the vectors hold");
+    let seeds = seeds.into_iter().map(String::into_bytes).collect();
+    text("batch-file", seeds, move |text| match read(text) {
+        Ok(certificate) => {
+            assert_eq!(BatchCertificate::try_from(&BatchFile::from(&certificate)), Ok(certificate.clone()));
+            let holds = certificate.verify(&group_key);
+            assert!(!holds || known.contains(&certificate), "a changed certificate verifies");
+            if holds { Outcome::Decoded } else { Outcome::Refused("another certificate".to_owned()) }
+        }
+        Err(error) => Outcome::Refused(error),
+    })
 }
 
 fn target(name: &'static str, seeds: Vec<Vec<u8>>, check: impl Fn(&[u8]) -> Outcome + 'static) -> Target {

@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "baton-vrf",
             "baton-execution",
             "baton-settlement",
+            "baton-l1",
             "baton-consensus",
             "baton-rpc",
             "baton-node",

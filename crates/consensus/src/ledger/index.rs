@@ -81,16 +81,19 @@ impl Name {
     fn decode(name: &[u8]) -> Option<Self> {
         let (tier, rest) = name.split_first()?;
         let (from, to) = rest.split_first_chunk::<8>()?;
-        Some(Self {
-            tier: *tier,
-            from: u64::from_be_bytes(*from),
-            to: u64::from_be_bytes(to.try_into().ok()?),
-        })
+        let (from, to) = (u64::from_be_bytes(*from), u64::from_be_bytes(to.try_into().ok()?));
+        // Another run comes behind each.
+        (from <= to && to < u64::MAX).then_some(Self { tier: *tier, from, to })
     }
 
     const fn covers(self, other: Self) -> bool {
         self.tier > other.tier && self.from <= other.from && other.to <= self.to
     }
+}
+
+/// What a name says, as a name; for whoever throws bytes at it.
+pub fn name_of(name: &[u8]) -> Option<Vec<u8>> {
+    Name::decode(name).map(|name| name.encode().to_vec())
 }
 
 fn prefix(id: &TxId) -> u64 {

@@ -18,6 +18,7 @@ mod actor;
 mod index;
 
 pub use actor::{Actor, Config, Keep, deliveries};
+pub use index::name_of as index_name;
 
 use crate::{
     aliases::Marshal,

@@ -41,6 +41,8 @@ pub(crate) use buffer::Bodies;
 pub use judge::{Elected, commitment_view, election_view};
 pub(crate) use keeper::Keeper;
 #[doc(hidden)]
+pub use store::name_of as proof_name;
+#[doc(hidden)]
 pub use wire::Message;
 pub use wire::message_bytes_max;
 

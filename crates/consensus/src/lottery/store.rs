@@ -72,6 +72,11 @@ impl Name {
     }
 }
 
+/// What a name says, as a name; for whoever throws bytes at it.
+pub fn name_of(name: &[u8]) -> Option<Vec<u8>> {
+    Name::from_bytes(name).map(Name::to_bytes)
+}
+
 pub struct Proofs<E: Runtime> {
     context: E,
     lottery: Lottery,

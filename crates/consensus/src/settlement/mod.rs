@@ -47,6 +47,8 @@ mod wire;
 
 pub(crate) use actor::{Actor, Config};
 pub use board::{BatchSight, Board, QueueSight};
+#[doc(hidden)]
+pub use journal::Record;
 pub(crate) use origin::{Differs, L1, Plan, Sight};
 pub(crate) use wire::MESSAGE_BYTES_MAX;
 pub use wire::{Message, Position};

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// A block's blobs in hex, with room.
-const ANSWER_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+const BLOBS_BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// What a beacon node says of its chain: some hundred settings.
+const SPEC_BYTES_MAX: usize = 1_024 * 1_024;
 /// Blobs are handed around by value in the library: more than a thread usually has, without optimisation.
 const STACK_BYTES: usize = 64 * 1_024 * 1_024;
 
@@ -68,20 +70,44 @@ impl BlobSource {
     pub async fn beacon(url: &str) -> Result<Self, String> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).build().unwrap_or_default();
         let base = url.trim_end_matches('/');
-        let genesis: Wrapped<Genesis> = get(&http, &format!("{base}/eth/v1/beacon/genesis")).await?;
-        let spec: Wrapped<Spec> = get(&http, &format!("{base}/eth/v1/config/spec")).await?;
-        let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number"));
-        let genesis_time = number(&genesis.data.genesis_time)?;
-        let seconds = number(&spec.data.seconds_per_slot)?;
-        Ok(Self { url: url.to_owned(), block_id: BlockId::Slot { genesis_time, seconds } })
+        let genesis = get(&http, &format!("{base}/eth/v1/beacon/genesis"), SPEC_BYTES_MAX).await?;
+        let spec = get(&http, &format!("{base}/eth/v1/config/spec"), SPEC_BYTES_MAX).await?;
+        Ok(Self { url: url.to_owned(), block_id: slots(&genesis, &spec)? })
     }
 }
 
-async fn get<T: serde::de::DeserializeOwned>(http: &reqwest::Client, url: &str) -> Result<T, String> {
+/// The body of what is there, which may not be longer than `bytes_max`.
+async fn get(http: &reqwest::Client, url: &str, bytes_max: usize) -> Result<Vec<u8>, String> {
     let text = |error: reqwest::Error| error.without_url().to_string();
-    let answer = http.get(url).send().await.and_then(reqwest::Response::error_for_status).map_err(text)?;
-    let body = answer.bytes().await.map_err(text)?;
-    serde_json::from_slice(&body).map_err(|error| error.to_string())
+    let mut answer = http.get(url).send().await.map_err(text)?;
+    if !answer.status().is_success() {
+        return Err(format!("HTTP {}", answer.status()));
+    }
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(text)? {
+        if body.len() + chunk.len() > bytes_max {
+            let (name, path) = (crate::client::name(url), answer.url().path());
+            return Err(format!("{name}{path} answers more than {bytes_max} bytes; name another source"));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+/// When slots began and how long they are, from the answers to both questions.
+pub fn slots(genesis: &[u8], spec: &[u8]) -> Result<BlockId, String> {
+    let json = |error: serde_json::Error| error.to_string();
+    let genesis: Wrapped<Genesis> = serde_json::from_slice(genesis).map_err(json)?;
+    let spec: Wrapped<Spec> = serde_json::from_slice(spec).map_err(json)?;
+    let number = |text: &str| text.parse().map_err(|_| format!("{text:?} is no number"));
+    let genesis_time = number(&genesis.data.genesis_time)?;
+    Ok(BlockId::Slot { genesis_time, seconds: number(&spec.data.seconds_per_slot)? })
+}
+
+/// The blobs of an answer, of any length.
+pub fn blobs_in(answer: &[u8]) -> Result<Vec<Vec<u8>>, String> {
+    let answer: Answer = serde_json::from_slice(answer).map_err(|error| error.to_string())?;
+    answer.data.iter().map(|blob| hex::decode(blob)).collect()
 }
 
 impl Blobs {
@@ -103,19 +129,7 @@ impl Blobs {
         let hashes: Vec<_> = posted.blobs.iter().map(B256::to_string).collect();
         let base = source.url.trim_end_matches('/');
         let url = format!("{base}/eth/v1/beacon/blobs/{id}?versioned_hashes={}", hashes.join(","));
-        let mut answer = self.http.get(url).send().await.map_err(|error| error.without_url().to_string())?;
-        if !answer.status().is_success() {
-            return Err(format!("HTTP {}", answer.status()));
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| error.without_url().to_string())? {
-            if body.len() + chunk.len() > ANSWER_BYTES_MAX {
-                return Err(format!("an answer of more than {ANSWER_BYTES_MAX} bytes"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        let answer: Answer = serde_json::from_slice(&body).map_err(|error| error.to_string())?;
-        answer.data.iter().map(|blob| hex::decode(blob)).collect()
+        blobs_in(&get(&self.http, &url, BLOBS_BYTES_MAX).await?)
     }
 
     async fn fetch_from(&self, source: &BlobSource, posted: &Posted) -> Result<Vec<u8>, String> {
@@ -192,5 +206,57 @@ impl Backend for Blobs {
             };
             Err(DaError::Missing { commitment, tried })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    /// Answers whatever it is asked with `body`, without saying how long that is. Its URL.
+    async fn serve(body: Vec<u8>) -> String {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                let mut asked = Vec::new();
+                while !asked.ends_with(b"\r\n\r\n") {
+                    asked.push(socket.read_u8().await.unwrap());
+                }
+                socket.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n").await.unwrap();
+                // Who has enough closes the connection.
+                drop(socket.write_all(&body).await);
+            }
+        });
+        url
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_read_up_to_its_limit() {
+        let url = serve(vec![b' '; SPEC_BYTES_MAX + 1]).await;
+        let error = BlobSource::beacon(&url).await.unwrap_err();
+        let expected = format!("{url}/eth/v1/beacon/genesis answers more than {SPEC_BYTES_MAX} bytes");
+        assert!(error.contains(&expected), "{error}");
+        let http = reqwest::Client::new();
+        assert!(
+            get(&http, &format!("{url}/?key=secret"), 1_000)
+                .await
+                .is_err_and(|error| !error.contains("secret"))
+        );
+        let whole = get(&http, &url, SPEC_BYTES_MAX + 1).await.unwrap();
+        assert_eq!(whole.len(), SPEC_BYTES_MAX + 1);
+    }
+
+    #[tokio::test]
+    async fn a_beacon_node_is_asked_for_its_slots() {
+        let both = br#"{"data": {"genesis_time": "1606824023", "SECONDS_PER_SLOT": "12", "MORE": "1"}}"#;
+        let source = BlobSource::beacon(&serve(both.to_vec()).await).await.unwrap();
+        assert_eq!(source.block_id, BlockId::Slot { genesis_time: 1_606_824_023, seconds: 12 });
+        let error = slots(both, br#"{"data": {"SECONDS_PER_SLOT": "twelve"}}"#).unwrap_err();
+        assert!(error.contains("twelve"), "{error}");
     }
 }

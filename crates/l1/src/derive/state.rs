@@ -147,20 +147,24 @@ impl State {
             Err(missing) if missing.kind() == ErrorKind::NotFound => return Ok(None),
             Err(failed) => return Err(error(&path, failed)),
         };
-        let Version { version } = serde_json::from_str(&text).map_err(|failed| error(&path, failed))?;
+        Self::parse(&text, chain, rollup).map(Some).map_err(|what| error(&path, what))
+    }
+
+    pub fn parse(text: &str, chain: &Digest, rollup: u32) -> Result<Self, String> {
+        let Version { version } = serde_json::from_str(text).map_err(|failed| failed.to_string())?;
         if version != VERSION {
-            let what = format!(
+            return Err(format!(
                 "version {version}; this program reads {VERSION}: remove the directory to begin anew"
-            );
-            return Err(error(&path, what));
+            ));
         }
-        let state: Self = serde_json::from_str(&text).map_err(|failed| error(&path, failed))?;
+        let state: Self = serde_json::from_str(text).map_err(|failed| failed.to_string())?;
         if state.chain.0 != chain.0 || state.rollup != rollup {
-            let what =
-                format!("is of rollup {} of chain {}; name another directory", state.rollup, state.chain);
-            return Err(error(&path, what));
+            return Err(format!(
+                "is of rollup {} of chain {}; name another directory",
+                state.rollup, state.chain
+            ));
         }
-        Ok(Some(state))
+        Ok(state)
     }
 
     /// Whole, or not at all.

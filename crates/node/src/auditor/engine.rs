@@ -19,6 +19,8 @@ use thiserror::Error;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Of what a client says.
 const WORDS_MAX: usize = 300;
+/// The longest reply is a head with its transactions' hashes.
+const REPLY_BYTES_MAX: usize = 16 * 1_024 * 1_024;
 
 const NEW_PAYLOAD: &str = "engine_newPayloadV4";
 const SET_HEAD: &str = "engine_forkchoiceUpdatedV3";
@@ -132,6 +134,39 @@ struct Head {
     hash: B256,
 }
 
+impl PayloadStatus {
+    fn says(self) -> Result<Status, String> {
+        match self.status.as_str() {
+            "VALID" => Ok(Status::Valid),
+            "INVALID" | "INVALID_BLOCK_HASH" => {
+                let why = self.validation_error.unwrap_or_else(|| "INVALID, without a reason".to_owned());
+                Ok(Status::Invalid { why })
+            }
+            "SYNCING" | "ACCEPTED" => Ok(Status::Syncing),
+            other => Err(format!("a status {other:?}")),
+        }
+    }
+}
+
+/// The result in a reply that came with this status of HTTP.
+fn read_reply<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, String> {
+    let reply: Reply =
+        serde_json::from_slice(body).map_err(|error| format!("{status}: no JSON-RPC answer: {error}"))?;
+    match (reply.error, reply.result) {
+        (Some(error), _) => Err(error.to_string()),
+        (None, result) => serde_json::from_value(result.unwrap_or_default())
+            .map_err(|error| format!("unexpected result: {error}")),
+    }
+}
+
+/// A reply, read as each of the three calls reads it; for whoever throws bytes at them.
+#[doc(hidden)]
+pub const READERS: [fn(&[u8]) -> Result<(), String>; 3] = [
+    |body| read_reply::<Head>(200, body).map(drop),
+    |body| read_reply::<PayloadStatus>(200, body)?.says().map(drop),
+    |body| read_reply::<ForkchoiceUpdated>(200, body)?.payload_status.says().map(drop),
+];
+
 impl Engine {
     pub fn new(url: &str, secret: [u8; 32]) -> eyre::Result<Self> {
         let http = reqwest::Client::builder().no_proxy().timeout(TIMEOUT).build();
@@ -151,26 +186,14 @@ impl Engine {
         let none: [B256; 0] = [];
         let params = json!([payload, none, parent_beacon_root, requests]);
         let status: PayloadStatus = self.call(NEW_PAYLOAD, params).await?;
-        self.status(NEW_PAYLOAD, status)
+        status.says().map_err(|why| self.refused(NEW_PAYLOAD, &why))
     }
 
     /// Makes a block the head, and final.
     pub async fn set_head(&self, hash: B256) -> Result<Status, EngineError> {
         let params = json!([ForkchoiceState::same_hash(hash), Value::Null]);
         let updated: ForkchoiceUpdated = self.call(SET_HEAD, params).await?;
-        self.status(SET_HEAD, updated.payload_status)
-    }
-
-    fn status(&self, method: &'static str, status: PayloadStatus) -> Result<Status, EngineError> {
-        match status.status.as_str() {
-            "VALID" => Ok(Status::Valid),
-            "INVALID" | "INVALID_BLOCK_HASH" => {
-                let why = status.validation_error.unwrap_or_else(|| "INVALID, without a reason".to_owned());
-                Ok(Status::Invalid { why })
-            }
-            "SYNCING" | "ACCEPTED" => Ok(Status::Syncing),
-            other => Err(self.refused(method, &format!("a status {other:?}"))),
-        }
+        updated.payload_status.says().map_err(|why| self.refused(SET_HEAD, &why))
     }
 
     async fn call<T: DeserializeOwned>(&self, method: &'static str, params: Value) -> Result<T, EngineError> {
@@ -185,19 +208,21 @@ impl Engine {
             .header("content-type", "application/json")
             .header("authorization", format!("Bearer {}", token(&self.secret, now_ms() / 1_000)))
             .body(body);
-        let response = request.send().await.map_err(unreachable)?;
+        let mut response = request.send().await.map_err(unreachable)?;
         let status = response.status().as_u16();
         if matches!(status, 401 | 403) {
             return Err(EngineError::Unauthorized { url: self.url.clone(), status });
         }
-        let text = response.text().await.map_err(unreachable)?;
-        let reply: Reply = serde_json::from_str(&text)
-            .map_err(|error| self.refused(method, &format!("{status}: no JSON-RPC answer: {error}")))?;
-        match (reply.error, reply.result) {
-            (Some(error), _) => Err(self.refused(method, &error.to_string())),
-            (None, result) => serde_json::from_value(result.unwrap_or_default())
-                .map_err(|error| self.refused(method, &format!("unexpected result: {error}"))),
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > REPLY_BYTES_MAX {
+                let why =
+                    format!("it answers more than {REPLY_BYTES_MAX} bytes; is auditor.url an Engine API?");
+                return Err(self.refused(method, &why));
+            }
+            body.extend_from_slice(&chunk);
         }
+        read_reply(status, &body).map_err(|why| self.refused(method, &why))
     }
 
     fn refused(&self, method: &'static str, why: &str) -> EngineError {

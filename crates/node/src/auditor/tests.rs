@@ -56,6 +56,17 @@ async fn serve(says: impl Fn(&str) -> Value + Clone + Send + Sync + 'static) -> 
     url
 }
 
+/// More than a reply may be, from somebody who is no Engine API.
+#[tokio::test]
+async fn a_reply_is_read_up_to_its_limit() {
+    let url = serve(|_| json!({"number": "0x1", "hash": B256::ZERO, "more": "x".repeat(16 << 20)})).await;
+    let error = Engine::new(&url, SECRET).unwrap().head().await.unwrap_err().to_string();
+    assert!(error.contains(&url) && error.contains("more than 16777216 bytes"), "{error}");
+    assert!(error.contains("auditor.url"), "{error}");
+    let url = serve(|_| json!({"number": "0x1", "hash": B256::ZERO, "more": "x".repeat(15 << 20)})).await;
+    assert_eq!(Engine::new(&url, SECRET).unwrap().head().await.unwrap().number, 1);
+}
+
 fn audit(chain: &Arc<Lone>, url: &str) -> (Arc<Board>, JoinHandle<()>) {
     let auditor = Auditor::new("evm".to_owned(), chain.clone(), Engine::new(url, SECRET).unwrap());
     (auditor.board(), tokio::spawn(auditor.run()))

@@ -144,3 +144,11 @@ fn a_window_drops_runs_below_it_and_merges_none_that_outgrow_it() {
         assert!(context.scan("index").await.expect("readable").is_empty());
     });
 }
+
+/// A file that was renamed is no run: nothing could come behind it.
+#[test]
+fn names_behind_which_nothing_comes_say_nothing() {
+    let name = |from, to| Name::decode(&Name { tier: 1, from, to }.encode());
+    assert_eq!(name(7, u64::MAX - 1), Some(Name { tier: 1, from: 7, to: u64::MAX - 1 }));
+    assert_eq!((name(7, u64::MAX), name(8, 7), Name::decode(&[1; 16])), (None, None, None));
+}
