@@ -14,6 +14,7 @@
 //! may have ordered other blocks before it orders these entries, and its order counts.
 
 mod executor;
+mod local;
 mod state;
 
 use crate::{
@@ -22,10 +23,11 @@ use crate::{
     contracts::{batches_in, carrier},
     da::{Backend, DaError},
     events::{self, Posted, RollupEvents, address, batch_of},
+    local::LocalError,
 };
 use alloy_rpc_types_eth::BlockNumberOrTag;
-use baton_settlement::{Contents, ContentsLimits, ForcedEntry, InboxState, Place, Terms, decode, is_signed};
-use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
+use baton_settlement::{Contents, ContentsLimits, ForcedEntry, Place, Terms, decode, is_signed};
+use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY, settlement::Batch};
 use executor::Executor;
 use state::State;
 use std::{collections::VecDeque, path::PathBuf, sync::Arc};
@@ -44,6 +46,10 @@ pub enum DeriveError {
     Batch { rollup: u32, index: u64, what: String },
     #[error("executing what went through the hatch: {what}")]
     Rescue { what: String },
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error("{path}: {what}")]
+    File { path: String, what: String },
     #[error("the state in {path}: {what}")]
     State { path: String, what: String },
 }
@@ -87,6 +93,7 @@ pub struct Rescued {
 }
 
 pub use executor::Head;
+pub use local::{Filed, LocalDeriver};
 
 pub struct Deriver {
     client: Arc<Client>,
@@ -121,12 +128,7 @@ impl Deriver {
                         format!("L1 has another block {number} now; remove the directory to begin anew");
                     return Err(DeriveError::State { path, what });
                 }
-                let inbox = InboxState {
-                    next_index: state.next_index,
-                    head: state.head(),
-                    next_height: state.next_height,
-                    forced_cursor: state.forced_cursor,
-                };
+                let inbox = state.inbox();
                 let base = (state.queue_length, state.queue_hash());
                 let events = RollupEvents::resume(config.terms.clone(), state.l1_number, inbox, base);
                 (events, (state.l1_number, Digest::from(state.l1_hash.0)), state.order_root())
@@ -221,7 +223,9 @@ impl Deriver {
         let data = self.data(posted).await?;
         let contents =
             decode(&data, &self.config.limits).map_err(|error| self.wrong(index, error.to_string()))?;
-        self.check(posted, &contents).map_err(|what| self.wrong(index, what))?;
+        let before = (self.order_root, self.cursor);
+        check(&posted.batch, posted.taken_before, &contents, before, self.executor.is_some())
+            .map_err(|what| self.wrong(index, what))?;
         let block = match &mut self.executor {
             Some(executor) => {
                 executor.apply(&contents).map_err(|what| self.wrong(index, what))?;
@@ -271,37 +275,6 @@ impl Deriver {
         backend.fetch(posted).await.map_err(|error| DeriveError::Data { index, error })
     }
 
-    fn check(&self, posted: &Posted, contents: &Contents) -> Result<(), String> {
-        let batch = &posted.batch;
-        if contents.rollup != batch.rollup {
-            return Err(format!("its data are of rollup {}", contents.rollup));
-        }
-        let (found, said) =
-            ((contents.first_height, contents.last_height), (batch.first_height, batch.last_height));
-        if found != said {
-            return Err(format!("its data are of the blocks {found:?}, the batch of {said:?}"));
-        }
-        if contents.head_before != self.order_root {
-            return Err("its data do not begin where the batch before ended".to_owned());
-        }
-        if contents.order_root() != batch.order_root {
-            return Err("its transactions lead to another order root".to_owned());
-        }
-        if contents.forced_before != self.cursor
-            || contents.forced_cursor().max(posted.taken_before) != batch.forced_cursor
-        {
-            return Err("its data take other forced entries".to_owned());
-        }
-        if contents.result.is_some() != self.executor.is_some() {
-            return Err("its data are of another kind of rollup".to_owned());
-        }
-        let claimed = contents.result.map_or(EMPTY, |result| Digest::from(result.state_root.0));
-        if claimed != batch.claimed_state_root {
-            return Err("its data attest another state root".to_owned());
-        }
-        Ok(())
-    }
-
     /// Unless a block of the rollup is open, or the hatch is ahead of the cluster's blocks: then the next start repeats
     /// from before that.
     fn save(&mut self) -> Result<(), DeriveError> {
@@ -319,4 +292,40 @@ impl Deriver {
         State::new(&self.config, self.scanned, inbox, self.events.queue_end(), self.order_root)
             .write(directory)
     }
+}
+
+/// Whether contents are those of a batch, behind an order root and a forced cursor. `taken_before` is the inbox's cursor
+/// before it.
+fn check(
+    batch: &Batch,
+    taken_before: u64,
+    contents: &Contents,
+    (order_root, cursor): (Digest, u64),
+    executed: bool,
+) -> Result<(), String> {
+    if contents.rollup != batch.rollup {
+        return Err(format!("its data are of rollup {}", contents.rollup));
+    }
+    let (found, said) =
+        ((contents.first_height, contents.last_height), (batch.first_height, batch.last_height));
+    if found != said {
+        return Err(format!("its data are of the blocks {found:?}, the batch of {said:?}"));
+    }
+    if contents.head_before != order_root {
+        return Err("its data do not begin where the batch before ended".to_owned());
+    }
+    if contents.order_root() != batch.order_root {
+        return Err("its transactions lead to another order root".to_owned());
+    }
+    if contents.forced_before != cursor || contents.forced_cursor().max(taken_before) != batch.forced_cursor {
+        return Err("its data take other forced entries".to_owned());
+    }
+    if contents.result.is_some() != executed {
+        return Err("its data are of another kind of rollup".to_owned());
+    }
+    let claimed = contents.result.map_or(EMPTY, |result| Digest::from(result.state_root.0));
+    if claimed != batch.claimed_state_root {
+        return Err("its data attest another state root".to_owned());
+    }
+    Ok(())
 }

@@ -274,7 +274,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                 if !std::mem::replace(&mut lane.told, true) {
                     warn!(
                         %rollup, next, lowest,
-                        "this node has no blocks from the next batch on and signs none until the inbox on L1 is \
+                        "this node has no blocks from the next batch on and signs none until the inbox is \
                          past its lowest block"
                     );
                 }

@@ -63,8 +63,14 @@ impl State {
         }
     }
 
-    pub fn head(&self) -> Digest {
-        Digest::from(self.head.0)
+    /// Where it goes on.
+    pub fn inbox(&self) -> InboxState {
+        InboxState {
+            next_index: self.next_index,
+            head: Digest::from(self.head.0),
+            next_height: self.next_height,
+            forced_cursor: self.forced_cursor,
+        }
     }
 
     pub fn queue_hash(&self) -> Digest {
