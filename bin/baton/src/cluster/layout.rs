@@ -357,11 +357,14 @@ mod tests {
     fn the_written_configuration_loads() {
         let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::prepare(dir.path(), options(4, free_base_port(4).unwrap())).unwrap();
+        let options = Options { batches: true, ..options(4, free_base_port(4).unwrap()) };
+        let layout = Layout::prepare(dir.path(), options).unwrap();
+        assert!(layout.genesis.batches.is_some() && layout.genesis.l1.is_none());
         for index in 0..4 {
             let loaded = baton_node::config::load(Some(&layout.config(index)), &[], |_| None).unwrap();
             assert_eq!(loaded.config.p2p.listen, layout.genesis.members[usize::from(index)].p2p);
             assert_eq!(format!("http://{}", loaded.config.rpc.listen), layout.rpc_url(index));
+            assert!(loaded.config.l1.directory.ends_with("../batches"), "one directory for all");
             let identity = keys::load_identity(&loaded.config.keys_dir).unwrap();
             let member = &layout.genesis.members[usize::from(index)];
             assert_eq!(member.identity().unwrap(), baton_types::PublicKey::from(identity));
