@@ -155,7 +155,7 @@ pub async fn start<E: Runtime, N: Network>(
     let view = config.l1.take().unwrap_or_else(|| Arc::new(settlement::Blind));
     let base = Base::new(&context, config)?;
     let heard = Heard::new(&base.members);
-    let channels = Channels::register(network, heard.clone(), &base.shared, base.genesis.l1.is_some()).await;
+    let channels = Channels::register(network, heard.clone(), &base.shared, base.genesis.settles()).await;
     let rotations = Rotations::default();
     let (lottery, inbox) = Lottery::new(&base.genesis, &base.me, vrf, rotations.clone())?.unzip();
     if let Some(lottery) = &lottery {

@@ -71,6 +71,7 @@ impl Dealt {
             block_bytes_max: 2 * 1024 * 1024,
             validity_blocks_max: 600,
             l1: None,
+            batches: None,
         };
         genesis.check().expect("the genesis is valid");
         Self { genesis, keys, shares }

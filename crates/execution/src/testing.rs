@@ -77,6 +77,7 @@ pub fn genesis(rollups: Vec<Rollup>, block_bytes_max: usize) -> Genesis {
         block_bytes_max,
         validity_blocks_max: VALIDITY,
         l1: None,
+        batches: None,
     }
 }
 

@@ -10,6 +10,7 @@ mod directory;
 pub use beacon::{BlobSource, Blobs, BlockId};
 pub use calldata::{CALLDATA_BYTES_MAX, Calldata};
 pub use directory::Directory;
+pub(crate) use directory::write_whole;
 
 use crate::events::Posted;
 use alloy_eips::eip7594::BlobTransactionSidecarEip7594;

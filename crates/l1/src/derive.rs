@@ -15,6 +15,7 @@
 //! may have ordered other blocks before it orders these entries, and its order counts.
 
 mod executor;
+mod local;
 pub(crate) mod state;
 
 use crate::{
@@ -23,10 +24,11 @@ use crate::{
     contracts::{batches_in, carrier},
     da::{Backend, DaError},
     events::{self, Posted, RollupEvents, address, batch_of},
+    local::LocalError,
 };
 use alloy_rpc_types_eth::BlockNumberOrTag;
 use baton_settlement::{Contents, ContentsLimits, ForcedEntry, Terms, decode, is_signed};
-use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY};
+use baton_types::{Digest, GroupKey, Rollup, hex, merkle::EMPTY, settlement::Batch};
 use executor::Executor;
 use state::{Base, Place, State};
 use std::{collections::VecDeque, path::PathBuf, sync::Arc};
@@ -45,6 +47,10 @@ pub enum DeriveError {
     Batch { rollup: u32, index: u64, what: String },
     #[error("executing what went through the hatch: {what}")]
     Rescue { what: String },
+    #[error(transparent)]
+    Local(#[from] LocalError),
+    #[error("{path}: {what}")]
+    File { path: String, what: String },
     #[error("the state in {path}: {what}")]
     State { path: String, what: String },
 }
@@ -90,6 +96,7 @@ pub struct Rescued {
 }
 
 pub use executor::Head;
+pub use local::{Filed, LocalDeriver};
 
 pub struct Deriver {
     client: Arc<Client>,
@@ -205,19 +212,11 @@ impl Deriver {
             let derived = self.batch(&posted).await?;
             self.pending.pop_front();
             let before = self.done;
-            self.done = Place {
-                index: posted.batch.index + 1,
-                order_root: posted.batch.order_root,
-                cursor: derived.contents.forced_cursor(),
-                height: posted.batch.last_height.saturating_add(1),
-            };
-            self.place = match self.executor.as_ref().map(Executor::standing) {
-                // It was open before already.
-                now @ Some((true, _)) if now == standing => self.place,
-                // It was begun in this batch.
-                Some((true, sealed)) => Place { height: sealed + 1, ..before },
-                _ => self.done,
-            };
+            self.done = Place::behind(&posted.batch, &derived.contents);
+            let now = self.executor.as_ref().map(Executor::standing);
+            if let Some(place) = before.resumed(self.done, standing, now) {
+                self.place = place;
+            }
             told(&derived);
             self.save()?;
         }
@@ -257,7 +256,9 @@ impl Deriver {
         let data = self.data(posted).await?;
         let contents =
             decode(&data, &self.config.limits).map_err(|error| self.wrong(index, error.to_string()))?;
-        self.check(posted, &contents).map_err(|what| self.wrong(index, what))?;
+        let before = (self.done.order_root, self.done.cursor);
+        check(&posted.batch, posted.taken_before, &contents, before, self.executor.is_some())
+            .map_err(|what| self.wrong(index, what))?;
         let block = match &mut self.executor {
             Some(executor) => {
                 executor.apply(&contents).map_err(|what| self.wrong(index, what))?;
@@ -308,37 +309,6 @@ impl Deriver {
         backend.fetch(posted).await.map_err(|error| DeriveError::Data { index, error })
     }
 
-    fn check(&self, posted: &Posted, contents: &Contents) -> Result<(), String> {
-        let batch = &posted.batch;
-        if contents.rollup != batch.rollup {
-            return Err(format!("its data are of rollup {}", contents.rollup));
-        }
-        let (found, said) =
-            ((contents.first_height, contents.last_height), (batch.first_height, batch.last_height));
-        if found != said {
-            return Err(format!("its data are of the blocks {found:?}, the batch of {said:?}"));
-        }
-        if contents.head_before != self.done.order_root {
-            return Err("its data do not begin where the batch before ended".to_owned());
-        }
-        if contents.order_root() != batch.order_root {
-            return Err("its transactions lead to another order root".to_owned());
-        }
-        if contents.forced_before != self.done.cursor
-            || contents.forced_cursor().max(posted.taken_before) != batch.forced_cursor
-        {
-            return Err("its data take other forced entries".to_owned());
-        }
-        if contents.result.is_some() != self.executor.is_some() {
-            return Err("its data are of another kind of rollup".to_owned());
-        }
-        let claimed = contents.result.map_or(EMPTY, |result| Digest::from(result.state_root.0));
-        if claimed != batch.claimed_state_root {
-            return Err("its data attest another state root".to_owned());
-        }
-        Ok(())
-    }
-
     /// Reading L1 begins again where every batch before it is done, and every forced entry is in one.
     fn save(&mut self) -> Result<(), DeriveError> {
         let Some(directory) = &self.config.directory else { return Ok(()) };
@@ -352,4 +322,40 @@ impl Deriver {
         }
         State::new(&self.config, &self.base, &self.place).write(directory)
     }
+}
+
+/// Whether contents are those of a batch, behind an order root and a forced cursor. `taken_before` is the inbox's cursor
+/// before it.
+fn check(
+    batch: &Batch,
+    taken_before: u64,
+    contents: &Contents,
+    (order_root, cursor): (Digest, u64),
+    executed: bool,
+) -> Result<(), String> {
+    if contents.rollup != batch.rollup {
+        return Err(format!("its data are of rollup {}", contents.rollup));
+    }
+    let (found, said) =
+        ((contents.first_height, contents.last_height), (batch.first_height, batch.last_height));
+    if found != said {
+        return Err(format!("its data are of the blocks {found:?}, the batch of {said:?}"));
+    }
+    if contents.head_before != order_root {
+        return Err("its data do not begin where the batch before ended".to_owned());
+    }
+    if contents.order_root() != batch.order_root {
+        return Err("its transactions lead to another order root".to_owned());
+    }
+    if contents.forced_before != cursor || contents.forced_cursor().max(taken_before) != batch.forced_cursor {
+        return Err("its data take other forced entries".to_owned());
+    }
+    if contents.result.is_some() != executed {
+        return Err("its data are of another kind of rollup".to_owned());
+    }
+    let claimed = contents.result.map_or(EMPTY, |result| Digest::from(result.state_root.0));
+    if claimed != batch.claimed_state_root {
+        return Err("its data attest another state root".to_owned());
+    }
+    Ok(())
 }

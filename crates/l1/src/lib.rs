@@ -7,6 +7,7 @@
 //!   endpoints)     │     └─ da: blobs · calldata · directory
 //!                  ├─ derive: batches, checked, back to the ordered transactions and the same blocks
 //!                  └─ deploy: the contracts of a devnet
+//!  directory ◄─► local: the same without L1
 //! ```
 //! What comes from an endpoint is checked against the hash chains that the contracts keep ([`events`]), and
 //! endpoints against each other; none of it can panic a node.
@@ -20,6 +21,7 @@ pub mod deploy;
 pub mod derive;
 pub mod events;
 pub mod key;
+pub mod local;
 pub mod poster;
 pub mod transaction;
 pub mod watcher;

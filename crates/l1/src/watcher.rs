@@ -80,7 +80,7 @@ pub struct Status {
 
 /// Where readers find the newest snapshot.
 #[derive(Clone, Default)]
-pub struct Board(Arc<Mutex<Arc<Snapshot>>>);
+pub struct Board(pub(crate) Arc<Mutex<Arc<Snapshot>>>);
 
 impl L1View for Board {
     fn snapshot(&self) -> Arc<Snapshot> {

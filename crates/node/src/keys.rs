@@ -11,7 +11,9 @@
 
 use baton_types::{
     Genesis, PrivateKey, PublicKey, SeedPoint, Sharing,
-    genesis::{Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Rollup, Settlement, Timing},
+    genesis::{
+        Batches, Election, KeyGeneration, KeyOrigin, Member, NetworkName, Reshare, Rollup, Settlement, Timing,
+    },
     hex,
     lottery::{TURNS_MAX, TURNS_PER_BLOCK},
 };
@@ -235,6 +237,8 @@ pub struct Devnet {
     pub epoch_blocks: u64,
     pub timing: Timing,
     pub l1: Option<Settlement>,
+    /// Without L1.
+    pub batches: Option<Batches>,
 }
 
 impl Devnet {
@@ -263,6 +267,7 @@ impl Devnet {
             epoch_blocks: Self::epoch_blocks(Election::ZkLottery, nodes),
             timing: Timing::default(),
             l1: None,
+            batches: None,
         }
     }
 }
@@ -304,6 +309,7 @@ pub fn devnet_genesis(devnet: Devnet) -> (Genesis, Vec<MemberKeys>) {
         block_bytes_max: 2 * 1024 * 1024,
         validity_blocks_max: 600,
         l1: devnet.l1.map(Box::new),
+        batches: devnet.batches,
     };
     commit(&mut genesis, &keys);
     (genesis, keys)

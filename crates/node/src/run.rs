@@ -5,7 +5,7 @@ use crate::{
     config::{LogFormat, NodeConfig},
     disk, eth, failure, files, keys,
     machine::Machine,
-    settlement::L1,
+    settlement::Settling,
     tcp::Tcp,
     watcher::{Gauges, Watcher},
 };
@@ -189,8 +189,8 @@ async fn serve(
         config.peers(),
     );
     // It may wait for other members, and then for long.
-    let mut l1 = L1::watch(&config.l1, &genesis, &config.data_dir)?;
-    let view = l1.as_ref().map(L1::view);
+    let mut l1 = Settling::begin(&config.l1, &genesis, &config.data_dir)?;
+    let view = l1.as_ref().map(Settling::view);
     let started = ::tokio::select! {
         // Boxed: the compiler gives up on a future that contains all the others.
         node = Box::pin(start_node(&context, &config, &genesis, key, view, &mut network)) => Some(node?),

@@ -1,4 +1,4 @@
-//! L1 beside the node: who watches it, and who posts batches to it.
+//! L1 beside the node: who watches it, and who posts batches to it. Or the directory that stands in for it.
 
 use crate::{config::L1Config, health::Unready};
 use alloy_primitives::U256;
@@ -7,6 +7,7 @@ use baton_l1::{
     Client, Watcher, WatcherConfig,
     da::{Backend, Blobs, Calldata, Directory},
     key,
+    local::{Keeper, KeeperConfig},
     poster::{self, Poster, PosterConfig, State},
     watcher::{self, Depth},
 };
@@ -29,6 +30,20 @@ const STILL_AFTER: Duration = Duration::from_secs(120);
 
 /// In `data_dir`: the newest final block of L1 that this node has seen.
 const FINAL_FILE: &str = "l1-final.json";
+
+/// What the node does about batches.
+pub enum Settling {
+    L1(L1),
+    Directory(Shelves),
+}
+
+/// Batches of a cluster without L1.
+pub struct Shelves {
+    keeper: Option<Keeper>,
+    view: watcher::Board,
+    posting: watch::Receiver<poster::Status>,
+    task: Option<JoinHandle<()>>,
+}
 
 /// What the node does about L1.
 pub struct L1 {
@@ -61,9 +76,110 @@ impl Drop for L1 {
     }
 }
 
-impl L1 {
+impl Drop for Shelves {
+    fn drop(&mut self) {
+        self.task.iter().for_each(JoinHandle::abort);
+    }
+}
+
+impl Settling {
     /// Begins to watch; none where nothing settles or no endpoint is named.
-    pub fn watch(config: &L1Config, genesis: &Genesis, data_dir: &Path) -> Result<Option<Self>> {
+    pub fn begin(config: &L1Config, genesis: &Genesis, data_dir: &Path) -> Result<Option<Self>> {
+        if genesis.batches.is_some() {
+            return Shelves::open(config, genesis).map(|shelves| Some(Self::Directory(shelves)));
+        }
+        Ok(L1::watch(config, genesis, data_dir)?.map(Self::L1))
+    }
+
+    /// For consensus.
+    pub fn view(&self) -> Arc<dyn L1View> {
+        Arc::new(match self {
+            Self::L1(l1) => l1.view.clone(),
+            Self::Directory(shelves) => shelves.view.clone(),
+        })
+    }
+
+    /// Begins to post what the cluster signs.
+    pub fn post(&mut self, batches: Arc<Board>) -> Result<()> {
+        match self {
+            Self::L1(l1) => l1.post(batches)?,
+            Self::Directory(shelves) => {
+                shelves.task = shelves.keeper.take().map(|keeper| keeper.start(batches));
+            }
+        }
+        Ok(())
+    }
+
+    pub fn gauges(&self) -> Gauges {
+        match self {
+            Self::L1(l1) => l1.gauges(),
+            Self::Directory(shelves) => {
+                let mut gauges = Gauges::default();
+                gauges.inboxes(&shelves.view, &["latest"]);
+                gauges.posting(&shelves.posting.borrow());
+                gauges
+            }
+        }
+    }
+
+    /// Why settlement does not do its work, if it does not.
+    pub fn trouble(&self) -> Option<Unready> {
+        match self {
+            Self::L1(l1) => l1.trouble(),
+            Self::Directory(shelves) => not_posting(&shelves.posting.borrow()),
+        }
+    }
+}
+
+impl Shelves {
+    fn open(config: &L1Config, genesis: &Genesis) -> Result<Self> {
+        let keeper_config = KeeperConfig {
+            poll: Duration::from_millis(config.poll_ms),
+            patience: Duration::from_millis(config.post_after_ms),
+        };
+        let group_key = genesis.group_key().map_err(|error| eyre!(error))?;
+        let keeper = Keeper::open(&config.directory, Terms::all(genesis), group_key, keeper_config);
+        let keeper = keeper.wrap_err("l1.directory")?;
+        info!(directory = %config.directory.display(), "putting batches into a directory");
+        let (view, posting) = (keeper.board(), keeper.status());
+        Ok(Self { keeper: Some(keeper), view, posting, task: None })
+    }
+}
+
+impl Gauges {
+    fn inboxes(&mut self, view: &watcher::Board, tags: &[&str]) {
+        for (rollup, seen) in &view.snapshot().rollups {
+            for (tag, inbox) in tags.iter().zip([seen.latest, seen.finalized]) {
+                let labels = format!("{{rollup=\"{rollup}\",tag=\"{tag}\"}}");
+                self.batches.push((labels.clone(), inbox.next_index));
+                self.heights.push((labels, inbox.next_height.saturating_sub(1)));
+            }
+        }
+    }
+
+    fn posting(&mut self, posting: &poster::Status) {
+        let gwei = posting.spent / U256::from(GWEI);
+        self.spent_gwei = Some(u64::try_from(gwei).unwrap_or(u64::MAX));
+        for (rollup, status) in &posting.rollups {
+            let degraded = matches!(status.state, State::Degraded(_));
+            self.degraded.push((format!("{{rollup=\"{rollup}\"}}"), u64::from(degraded)));
+        }
+    }
+}
+
+fn not_posting(posting: &poster::Status) -> Option<Unready> {
+    posting.rollups.iter().find_map(|(rollup, status)| match &status.state {
+        State::Degraded(reason) => {
+            let reason = format!("batches of rollup {rollup} are not posted: {reason}");
+            Some(Unready { name: "not_posting", reason })
+        }
+        _ => None,
+    })
+}
+
+impl L1 {
+    /// None where nothing settles or no endpoint is named.
+    fn watch(config: &L1Config, genesis: &Genesis, data_dir: &Path) -> Result<Option<Self>> {
         let Some(section) = &genesis.l1 else { return Ok(None) };
         if config.endpoints.is_empty() {
             warn!(
@@ -82,13 +198,8 @@ impl L1 {
         Ok(Some(Self { client, config, terms, data, view, watching, posting: None, tasks }))
     }
 
-    /// For consensus.
-    pub fn view(&self) -> Arc<dyn L1View> {
-        Arc::new(self.view.clone())
-    }
-
-    /// Begins to post what the cluster signs, where there is a key to pay with.
-    pub fn post(&mut self, batches: Arc<Board>) -> Result<()> {
+    /// Where there is a key to pay with.
+    fn post(&mut self, batches: Arc<Board>) -> Result<()> {
         let Some(path) = &self.config.key_file else { return Ok(()) };
         let signer = key::load(path, self.config.password_file.as_deref()).wrap_err("l1.key_file")?;
         let backend: Arc<dyn Backend> = match self.data {
@@ -108,7 +219,7 @@ impl L1 {
     }
 
     /// Where L1 and the inboxes stand, as labels and value of each gauge.
-    pub fn gauges(&self) -> Gauges {
+    fn gauges(&self) -> Gauges {
         let watching = self.watching.borrow();
         let tagged =
             [("latest", watching.latest), ("safe", watching.safe), ("finalized", watching.finalized)];
@@ -118,27 +229,14 @@ impl L1 {
             failures: u64::from(watching.failures),
             ..Gauges::default()
         };
-        for (rollup, seen) in &self.view.snapshot().rollups {
-            for (tag, inbox) in [("latest", seen.latest), ("finalized", seen.finalized)] {
-                let labels = format!("{{rollup=\"{rollup}\",tag=\"{tag}\"}}");
-                gauges.batches.push((labels.clone(), inbox.next_index));
-                gauges.heights.push((labels, inbox.next_height.saturating_sub(1)));
-            }
-        }
+        gauges.inboxes(&self.view, &["latest", "finalized"]);
         if let Some(posting) = &self.posting {
-            let posting = posting.borrow();
-            let gwei = posting.spent / U256::from(GWEI);
-            gauges.spent_gwei = Some(u64::try_from(gwei).unwrap_or(u64::MAX));
-            for (rollup, status) in &posting.rollups {
-                let degraded = matches!(status.state, State::Degraded(_));
-                gauges.degraded.push((format!("{{rollup=\"{rollup}\"}}"), u64::from(degraded)));
-            }
+            gauges.posting(&posting.borrow());
         }
         gauges
     }
 
-    /// Why settlement does not do its work, if it does not.
-    pub fn trouble(&self) -> Option<Unready> {
+    fn trouble(&self) -> Option<Unready> {
         let watching = self.watching.borrow();
         let unready = |name, reason: String| Some(Unready { name, reason });
         if let Some(what) = &watching.beyond_finality {
@@ -151,13 +249,7 @@ impl L1 {
             let why = watching.trouble.as_deref().unwrap_or_default();
             return unready("l1_unreachable", format!("L1 cannot be followed: {why}"));
         }
-        let posting = self.posting.as_ref()?.borrow();
-        posting.rollups.iter().find_map(|(rollup, status)| match &status.state {
-            State::Degraded(reason) => {
-                unready("not_posting", format!("batches of rollup {rollup} are not posted: {reason}"))
-            }
-            _ => None,
-        })
+        not_posting(&self.posting.as_ref()?.borrow())
     }
 }
 

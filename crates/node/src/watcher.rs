@@ -6,7 +6,7 @@ use crate::{
     disk,
     health::{NAMES, Sight, Unready},
     run::now_ms,
-    settlement::{self, L1},
+    settlement::{self, Settling},
 };
 use ::tokio::{
     sync::watch,
@@ -100,7 +100,7 @@ impl Gauges {
 pub struct Watcher {
     pub gauges: Arc<Gauges>,
     client: Client,
-    l1: Option<L1>,
+    l1: Option<Settling>,
     me: PublicKey,
     members: u32,
     leader_timeout_ms: u64,
@@ -120,7 +120,7 @@ impl Watcher {
         genesis: &Genesis,
         me: PublicKey,
         client: Client,
-        l1: Option<L1>,
+        l1: Option<Settling>,
         audit: Option<Arc<Board>>,
         metrics: tokio::Context,
     ) -> (Self, HealthSource, PeersSource) {
@@ -154,7 +154,7 @@ impl Watcher {
             ticks.tick().await;
             let live = self.client.live();
             let executions: Vec<_> = self.client.executions().map(|execution| execution.status()).collect();
-            let settlement = self.l1.as_ref().and_then(L1::trouble).or_else(|| missing(&self.client));
+            let settlement = self.l1.as_ref().and_then(Settling::trouble).or_else(|| missing(&self.client));
             let audit = self.audit.as_ref().map(|board| board.audit());
             let mut sight = Sight {
                 live: &live,
@@ -191,7 +191,7 @@ impl Watcher {
             finalized_age_ms: sight.now_ms.saturating_sub(since),
             disk_free_bytes: sight.disk_free_bytes,
             audit: sight.audit.cloned(),
-            l1: self.l1.as_ref().map(L1::gauges),
+            l1: self.l1.as_ref().map(Settling::gauges),
         };
         let now = judged.map_or_else(|unready| Health::not_ready(unready.reason), |()| Health::ready());
         self.sender.send_if_modified(|before| {

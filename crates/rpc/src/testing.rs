@@ -54,6 +54,7 @@ pub fn chain() -> Chain {
         block_bytes_max: 1024 * 1024,
         validity_blocks_max: 1_000,
         l1: None,
+        batches: None,
     };
     let facts = Facts { version: "0.1.0".into(), index: 2, identity: keys[2].clone() };
     Chain::new(Arc::new(genesis), facts)

@@ -3,12 +3,13 @@
 use crate::{Contents, ContentsLimits, CutRule, blobs, cut::SLICE_BYTES};
 use baton_types::{
     Digest, Genesis, Rollup, RollupId,
+    genesis::Batches,
     merkle::EMPTY,
     settlement::{Batch, DataKind, L1Address},
 };
 use commonware_cryptography::{Hasher as _, Sha256};
 
-/// What the genesis says of one rollup's settlement.
+/// What the genesis says of one rollup's settlement. Without L1 the inbox is a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Terms {
     pub rollup: RollupId,
@@ -39,6 +40,13 @@ impl Place {
 impl Terms {
     /// Of each rollup that settles, from a genesis that was checked.
     pub fn all(genesis: &Genesis) -> Vec<Self> {
+        let generation = || {
+            let generation = genesis.key_generation.generation;
+            u32::try_from(generation).expect("a genesis with a section l1 or batches has a small one")
+        };
+        if let Some(batches) = &genesis.batches {
+            return Self::without_l1(genesis, batches, generation());
+        }
         let Some(l1) = &genesis.l1 else { return Vec::new() };
         let rule = CutRule { bytes_target: l1.batch_bytes_target as u64, age_max_ms: l1.batch_age_ms_max };
         let terms = l1.rollups.iter().map(|settled| Self {
@@ -46,14 +54,39 @@ impl Terms {
             l1_chain_id: l1.chain_id,
             inbox: L1Address(settled.inbox.0),
             queue: L1Address(settled.queue.0),
-            key_generation: u32::try_from(genesis.key_generation.generation)
-                .expect("a genesis with a section l1 has a small one"),
+            key_generation: generation(),
             data_kind: l1.data,
             slot_seconds: l1.slot_seconds,
             first_height: settled.first_height,
             rule,
         });
         terms.collect()
+    }
+
+    /// No chain has the id 0, so a signature means nothing on any L1; what stands for the inbox keeps apart clusters of
+    /// one key.
+    fn without_l1(genesis: &Genesis, batches: &Batches, key_generation: u32) -> Vec<Self> {
+        let digest = genesis.digest();
+        let mut inbox = [0; 20];
+        inbox.copy_from_slice(&digest.0[..20]);
+        let rule = CutRule { bytes_target: batches.bytes_target as u64, age_max_ms: batches.age_ms_max };
+        let terms = genesis.rollups.iter().map(|rollup| Self {
+            rollup: rollup.id(),
+            l1_chain_id: 0,
+            inbox: L1Address(inbox),
+            queue: L1Address([0; 20]),
+            key_generation,
+            data_kind: DataKind::Directory,
+            slot_seconds: 1,
+            first_height: 1,
+            rule,
+        });
+        terms.collect()
+    }
+
+    /// Otherwise a directory is all there is.
+    pub const fn on_l1(&self) -> bool {
+        self.l1_chain_id != 0
     }
 
     /// What bounds the contents of a batch, whose blocks follow the genesis.

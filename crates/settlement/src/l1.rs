@@ -59,6 +59,11 @@ pub struct InboxState {
 }
 
 impl InboxState {
+    /// Before the first batch.
+    pub const fn start(first_height: u64) -> Self {
+        Self { next_index: 0, head: EMPTY, next_height: first_height, forced_cursor: 0 }
+    }
+
     /// Where the next batch goes.
     pub const fn place(&self) -> Place {
         Place { index: self.next_index, previous_head: self.head }

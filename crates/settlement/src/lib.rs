@@ -13,6 +13,7 @@
 //! - [`cut`]: which heights a batch covers follows from the finalized chain alone.
 //! - [`contents`]: what it keeps of each block; blocks without anything of the rollup cost nothing.
 //! - [`encoding`], [`blobs`]: one encoding per content, so that every node signs the same commitment.
+//! - [`file`]: a certified batch with its data, for a directory instead of L1.
 //! - [`l1`]: a plain picture of L1; whoever watches L1 makes it.
 //!
 //! Rules: specs/9-settlement.md. Absent: a key generation that ends within a run of blocks.
@@ -23,6 +24,7 @@ pub mod certified;
 pub mod contents;
 pub mod cut;
 pub mod encoding;
+pub mod file;
 pub mod l1;
 
 pub use batch::{Place, Terms, data_commitment};
@@ -30,6 +32,7 @@ pub use certified::{BatchSource, Certified, is_signed};
 pub use contents::{Contents, ContentsLimits, Slice};
 pub use cut::{CutRule, Cutter, NotNext, Part};
 pub use encoding::{DecodeError, decode, encode};
+pub use file::FileError;
 pub use l1::{ForcedEntry, InboxState, L1Origin, L1View, Posting, RollupView, Snapshot, Standing};
 
 #[cfg(test)]

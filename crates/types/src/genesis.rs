@@ -8,7 +8,7 @@ pub mod evm;
 pub mod settlement;
 
 pub use election::Election;
-pub use settlement::Settlement;
+pub use settlement::{Batches, Settlement};
 
 use crate::{
     BlockLimits, Digest, Directory, EpochInfo, GroupKey, MEMBERS_MAX, Payload, PublicKey, RollupId, Sharing,
@@ -66,6 +66,9 @@ pub struct Genesis {
     pub validity_blocks_max: u64,
     /// Where and how the rollups settle; none for a cluster that knows nothing of L1.
     pub l1: Option<Box<Settlement>>,
+    /// Of a cluster without L1 whose rollups settle in a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batches: Option<Batches>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -337,7 +340,8 @@ impl Genesis {
         }
         self.check_election()?;
         self.timing.check()?;
-        self.l1.as_ref().map_or(Ok(()), |l1| l1.check(self))
+        self.l1.as_ref().map_or(Ok(()), |l1| l1.check(self))?;
+        self.batches.as_ref().map_or(Ok(()), |batches| batches.check(self))
     }
 
     /// The lottery's part of the genesis block.
@@ -466,6 +470,11 @@ impl Genesis {
             evm: EvmRollups::new(self.evm_rollups().map(Rollup::id)),
             l1: self.l1.as_ref().map(|l1| l1.limits()),
         }
+    }
+
+    /// Whether rollups are cut into batches that the group signs.
+    pub const fn settles(&self) -> bool {
+        self.l1.is_some() || self.batches.is_some()
     }
 
     fn evm_rollups(&self) -> impl Iterator<Item = &Rollup> {

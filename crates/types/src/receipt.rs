@@ -16,7 +16,7 @@ use std::{fmt, str::FromStr};
 /// | notarized | in a block that 2f+1 nodes voted for; likely, revocable |
 /// | finalized | in a block with a certificate; never lost, never moved |
 /// | executed | in a final block whose execution included it |
-/// | posted | in a batch that is in a block of L1; a reorg of L1 takes this back |
+/// | posted | in a batch that is in a block of L1, and a reorg of L1 takes this back; or in the directory of a cluster without L1 |
 /// | settled | in a batch that is in a final block of L1 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -36,7 +36,7 @@ pub enum Rung {
     Skipped,
     /// End: another transaction took its place before it was ordered.
     Superseded,
-    /// In a batch that is in a block of L1. Back at the rung before when L1 reorganises.
+    /// In a batch that is in a block of L1, or in the directory. Back at the rung before when L1 reorganises.
     Posted,
     /// End: in a batch that is in a final block of L1.
     Settled,

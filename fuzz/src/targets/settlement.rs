@@ -5,9 +5,9 @@ use crate::{
     run::{MEMORY_MIN, Outcome, Target},
     seeds::Vectors,
 };
-use baton_settlement::{Contents, ContentsLimits, blobs, decode, encode};
+use baton_settlement::{Certified, Contents, ContentsLimits, blobs, decode, encode};
 use baton_types::{
-    GroupKey, hex,
+    GroupKey, SeedPoint, hex,
     settlement::{Batch, BatchCertificate, BatchFile, FORMAT},
 };
 use serde_json::{Value, json};
@@ -20,6 +20,7 @@ pub fn targets(vectors: &Vectors) -> Vec<Target> {
         codec::<Batch>("batch", (), vectors.of::<Batch>(&())),
         codec::<Contents>("batch-contents", LIMITS, vectors.of::<Contents>(&LIMITS)),
         data(vectors),
+        filed(vectors),
         packed(),
         Target { cost: 20, ..batch_file(vectors) },
     ]
@@ -86,6 +87,21 @@ fn data(vectors: &Vectors) -> Target {
     };
     // Contents of the largest size are a few bytes when they repeat themselves.
     Target { memory_per_byte: 64 * MEMORY_PER_BYTE, ..target("batch-data", seeds, check) }
+}
+
+fn filed(vectors: &Vectors) -> Target {
+    let signature = vectors.of::<SeedPoint>(&()).swap_remove(0);
+    let file =
+        |batch: &Vec<u8>| [&b"baton-posted-1\n"[..], &batch[..], &signature, &[0, 0, 0, 3], b"abc"].concat();
+    let seeds = vectors.of::<Batch>(&()).iter().map(file).collect();
+    let check = |input: &[u8]| match Certified::from_file(input) {
+        Ok(certified) => {
+            assert_eq!(certified.to_file(), input, "two files of one batch");
+            Outcome::Decoded
+        }
+        Err(error) => Outcome::Refused(error.to_string()),
+    };
+    target("batch-file", seeds, check)
 }
 
 /// Inputs are the used bytes: a whole blob would be mutated in its padding.

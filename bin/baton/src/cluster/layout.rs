@@ -3,6 +3,7 @@
 //! ```text
 //! DIR/genesis.json      written last: with it, the directory is complete
 //! DIR/node-0/node.toml  keys/  data/  log
+//! DIR/batches/          what the cluster certified, when the genesis has batches or says directory
 //! ```
 //! From base port B, node i has RPC on B+i, ops on B+1000+i, p2p on B+22000+i. A local L1 has B+2000.
 
@@ -12,7 +13,7 @@ use baton_node::{
     keys::{self, Devnet},
 };
 use baton_types::genesis::{
-    Data, Election, Genesis, Rollup,
+    Batches, Data, Election, Genesis, Rollup,
     evm::{Address, AllocAccount},
 };
 use eyre::{WrapErr as _, bail, eyre};
@@ -31,6 +32,9 @@ const L1: u16 = 2_000;
 const P2P: u16 = 22_000;
 const L1_KEY: &str = "l1.key";
 const POST_AFTER_MS: u64 = 10_000;
+const BATCHES_DIR: &str = "batches";
+/// Nothing waits for these batches. Large ones cost a busy cluster least, and an idle one makes none.
+const BATCHES: Batches = Batches { bytes_target: 1024 * 1024, age_ms_max: 5_000 };
 
 /// What the user asked for; none where the default, or what the directory says, will do.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +51,8 @@ pub struct Options {
     pub opaque_block_bytes_max: Option<usize>,
     /// A local L1 to settle on.
     pub l1: Option<l1::Wanted>,
+    /// Without it, a directory.
+    pub batches: bool,
     /// More accounts of block 0 of `evm`.
     pub evm_alloc: BTreeMap<Address, AllocAccount>,
 }
@@ -201,6 +207,7 @@ impl Layout {
         devnet.timing.block_interval_min_ms =
             options.block_interval_min_ms.unwrap_or(devnet.timing.block_interval_min_ms);
         devnet.l1 = options.l1.as_ref().map(|wanted| l1::section(wanted, &mut devnet.rollups));
+        devnet.batches = (options.batches && devnet.l1.is_none()).then_some(BATCHES);
         let (genesis, keys) = keys::devnet_genesis(devnet);
         genesis.check()?;
         let layout = Self { dir, genesis, ports };
@@ -250,10 +257,14 @@ impl Layout {
             values.extend([
                 ("l1.endpoints", format!("[{}]", quoted(format!("ws://{}", local(self.l1_port()))))),
                 ("l1.key_file", quoted(format!("keys/{L1_KEY}"))),
+            ]);
+        }
+        if self.genesis.settles() {
+            values.extend([
                 ("l1.poll_ms", "500".to_owned()),
                 // One posts; the others take over, one after the other.
                 ("l1.post_after_ms", (u64::from(index) * POST_AFTER_MS).to_string()),
-                ("l1.directory", quoted("../batches".to_owned())),
+                ("l1.directory", quoted(format!("../{BATCHES_DIR}"))),
             ]);
         }
         table::render(&values)
@@ -290,6 +301,11 @@ impl Layout {
 
     pub fn config(&self, index: u16) -> PathBuf {
         self.node_dir(index).join("node.toml")
+    }
+
+    /// Of all nodes, where the genesis wants one.
+    pub fn batches(&self) -> PathBuf {
+        self.dir.join(BATCHES_DIR)
     }
 
     pub fn data(&self, index: u16) -> PathBuf {
@@ -355,11 +371,14 @@ mod tests {
     fn the_written_configuration_loads() {
         let _ports = PORTS.lock().unwrap_or_else(PoisonError::into_inner);
         let dir = tempfile::tempdir().unwrap();
-        let layout = Layout::prepare(dir.path(), options(4, free_base_port(4).unwrap())).unwrap();
+        let options = Options { batches: true, ..options(4, free_base_port(4).unwrap()) };
+        let layout = Layout::prepare(dir.path(), options).unwrap();
+        assert!(layout.genesis.batches.is_some() && layout.genesis.l1.is_none());
         for index in 0..4 {
             let loaded = baton_node::config::load(Some(&layout.config(index)), &[], |_| None).unwrap();
             assert_eq!(loaded.config.p2p.listen, layout.genesis.members[usize::from(index)].p2p);
             assert_eq!(format!("http://{}", loaded.config.rpc.listen), layout.rpc_url(index));
+            assert!(loaded.config.l1.directory.ends_with("../batches"), "one directory for all");
             let identity = keys::load_identity(&loaded.config.keys_dir).unwrap();
             let member = &layout.genesis.members[usize::from(index)];
             assert_eq!(member.identity().unwrap(), baton_types::PublicKey::from(identity));

@@ -2,13 +2,16 @@ use crate::output::{Outcome, Output, Progress, grouped};
 use baton_l1::{
     Client,
     da::{Backend, BlobSource, Blobs, BlockId, Calldata, Directory},
-    derive::{Config, DeriveError, Derived, Deriver, Head, Rescued},
+    derive::{Config, DeriveError, Derived, Deriver, Head, LocalDeriver, Rescued},
+    events::Posted,
+    local::LocalError,
 };
-use baton_settlement::Terms;
+use baton_settlement::{Contents, Terms};
 use baton_types::{
     Genesis,
     api::{DerivedHead, DerivedView, RescuedView},
     hex,
+    settlement::Batch,
 };
 use eyre::{WrapErr as _, ensure, eyre};
 use std::{
@@ -21,12 +24,13 @@ use std::{
 /// How often L1 is asked for more.
 const FOLLOW_INTERVAL: Duration = Duration::from_secs(4);
 
-/// Rebuild a rollup from L1 alone, and check everything on the way.
+/// Rebuild a rollup from L1 alone, or from a directory, and check everything on the way.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// An endpoint of L1, http:// or ws://. Repeatable: the others are asked when one fails.
-    #[arg(long = "l1", value_name = "URL", required = true)]
+    /// An endpoint of L1, http:// or ws://. Repeatable: the others are asked when one fails. Not for
+    /// a cluster without L1.
+    #[arg(long = "l1", value_name = "URL", required_unless_present = "directory")]
     pub l1: Vec<String>,
     /// Name or id of the rollup.
     #[arg(long, value_name = "NAME")]
@@ -35,9 +39,9 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub genesis: PathBuf,
     /// Where blobs are read: a beacon node, or anvil as `anvil:URL`. Repeatable.
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", requires = "l1")]
     pub blobs: Vec<String>,
-    /// Where batches of the kind `directory` are.
+    /// Where batches of the kind `directory`, or of a cluster without L1, are.
     #[arg(long, value_name = "DIR")]
     pub directory: Option<PathBuf>,
     /// Keep the state here, and go on from it at the next start.
@@ -49,26 +53,33 @@ pub struct Args {
 }
 
 const EXAMPLES: &str = "\
-Reads what L1 calls final. Checks every certificate under the group key of the genesis, the data
-against their commitments, that the transactions lead to the certified order, and for an EVM rollup
-executes them to the same block hashes. What the inbox took without the cluster is executed behind
-the cluster's last block.
+Reads what L1 calls final, or without --l1 all of the directory. Checks every certificate under
+the group key of the genesis, the data against their commitments, that the transactions lead to the
+certified order, and for an EVM rollup executes them to the same block hashes. What the inbox took
+without the cluster is executed behind the cluster's last block.
 
 Examples:
+  baton derive --rollup evm --genesis state/genesis.json --directory state/batches
   baton derive --l1 http://127.0.0.1:10545 --rollup evm --genesis genesis.json --directory batches
   baton derive --l1 https://l1.example --blobs https://beacon.example --rollup evm \\
     --genesis genesis.json --state derived --follow";
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
-    let mut deriver = open(&args).await?;
+    let genesis = genesis(&args)?;
+    if args.l1.is_empty() {
+        return from_directory(&genesis, &args, output).await;
+    }
+    let mut deriver = open(&genesis, &args).await?;
     let mut work = Work { started: Instant::now(), transactions: 0, line: Progress::new() };
     let mut told = Vec::new();
     loop {
         let more = deriver.advance(|derived| {
             work.line.clear();
-            tell(output, derived);
-            work.transactions += derived.contents.transactions() as u64;
-            work.show(derived.posted.l1_number, derived.l1_final);
+            let Derived { posted, contents, bytes, block, .. } = derived;
+            let seen = (posted, derived.certificate_seen);
+            tell(output, &posted.batch, contents, *bytes, *block, Some(seen));
+            work.transactions += contents.transactions() as u64;
+            work.show(posted.l1_number, derived.l1_final);
         });
         let more = more.await;
         work.line.clear();
@@ -88,24 +99,64 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             Err(error) => return Err(error.into()),
         }
     }
-    let Work { transactions, started, .. } = work;
-    output.line(format!(
-        "{} transactions in {:.1} s, {} per second; the next batch is {}",
-        grouped(transactions),
-        started.elapsed().as_secs_f64(),
-        grouped(per_second(transactions, started.elapsed())),
-        deriver.next_index()
-    ));
+    total(output, work.transactions, work.started, deriver.next_index());
     Ok(Outcome::Done)
 }
 
-/// At the beginning, or where the state says.
-pub async fn open(args: &Args) -> eyre::Result<Deriver> {
+fn total(output: Output, transactions: u64, started: Instant, batches: u64) {
+    let time = started.elapsed();
+    output.line(format!(
+        "{} transactions in {:.1} s, {} per second; the next batch is {batches}",
+        grouped(transactions),
+        time.as_secs_f64(),
+        grouped(per_second(transactions, time))
+    ));
+}
+
+/// Of a cluster without L1.
+async fn from_directory(genesis: &Genesis, args: &Args, output: Output) -> eyre::Result<Outcome> {
+    let directory =
+        args.directory.as_ref().ok_or_else(|| eyre!("name a --directory, or an endpoint with --l1"))?;
+    ensure!(genesis.l1.is_none(), "this cluster settles on L1: name an endpoint with --l1");
+    ensure!(genesis.batches.is_some(), "the genesis has no section batches: nothing settles");
+    existing(directory)?;
+    let mut deriver = LocalDeriver::open(directory, config(genesis, args)?)?;
+    let (started, mut transactions) = (Instant::now(), 0);
+    loop {
+        let more = deriver.advance(|filed| {
+            transactions += filed.contents.transactions() as u64;
+            let batch = &filed.certified.batch;
+            tell(output, batch, &filed.contents, filed.certified.data.len(), filed.block, None);
+        });
+        match more {
+            Ok(true) => {}
+            Ok(false) if args.follow => tokio::time::sleep(FOLLOW_INTERVAL).await,
+            Ok(false) => break,
+            // Whoever copies the files may not be done.
+            Err(DeriveError::Local(error @ (LocalError::Io { .. } | LocalError::Gap { .. })))
+                if args.follow =>
+            {
+                crate::output::note(format!("{error}; trying again"));
+                tokio::time::sleep(FOLLOW_INTERVAL).await;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    total(output, transactions, started, deriver.next_index());
+    Ok(Outcome::Done)
+}
+
+fn genesis(args: &Args) -> eyre::Result<Genesis> {
     let text = fs::read_to_string(&args.genesis)
         .wrap_err_with(|| format!("cannot read the genesis {}", args.genesis.display()))?;
-    let genesis = Genesis::from_json(&text).wrap_err_with(|| format!("in {}", args.genesis.display()))?;
-    let client = client(&genesis, &args.l1)?;
-    let config = config(&genesis, args, &client).await?;
+    Genesis::from_json(&text).wrap_err_with(|| format!("in {}", args.genesis.display()))
+}
+
+/// From L1, at the beginning or where the state says.
+pub async fn open(genesis: &Genesis, args: &Args) -> eyre::Result<Deriver> {
+    let client = client(genesis, &args.l1)?;
+    let mut config = config(genesis, args)?;
+    config.backends = backends(args, &client).await?;
     Ok(Deriver::open(client, config).await?)
 }
 
@@ -139,24 +190,31 @@ fn per_second(transactions: u64, time: Duration) -> u64 {
 }
 
 fn client(genesis: &Genesis, urls: &[String]) -> eyre::Result<Arc<Client>> {
-    let l1 = genesis.l1.as_ref().ok_or_else(|| eyre!("the genesis has no section l1: nothing settles"))?;
+    let none =
+        || eyre!("the genesis has no section l1: leave --l1 out, and name the --directory of the batches");
+    let l1 = genesis.l1.as_ref().ok_or_else(none)?;
     Ok(Arc::new(Client::new(urls, l1.chain_id).map_err(|error| eyre!(error))?))
 }
 
-async fn config(genesis: &Genesis, args: &Args, client: &Arc<Client>) -> eyre::Result<Config> {
+async fn backends(args: &Args, client: &Arc<Client>) -> eyre::Result<Vec<Arc<dyn Backend>>> {
+    let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Calldata::new(client.clone()))];
+    let sources = args.blobs.iter().map(|url| source(url));
+    let sources = futures::future::try_join_all(sources).await?;
+    backends.push(Arc::new(Blobs::new(client.clone(), sources)));
+    if let Some(directory) = &args.directory {
+        existing(directory)?;
+        backends.push(Arc::new(Directory::open(directory)?));
+    }
+    Ok(backends)
+}
+
+fn config(genesis: &Genesis, args: &Args) -> eyre::Result<Config> {
     let rollup = genesis.find_rollup(&args.rollup).ok_or_else(|| {
         let names: Vec<_> = genesis.rollups.iter().map(|rollup| &rollup.name[..]).collect();
         eyre!("there is no rollup {}; the genesis has {}", args.rollup, names.join(", "))
     })?;
     let terms = Terms::all(genesis).into_iter().find(|terms| terms.rollup == rollup.id());
     let terms = terms.ok_or_else(|| eyre!("rollup {} does not settle", rollup.name))?;
-    let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Calldata::new(client.clone()))];
-    let sources = args.blobs.iter().map(|url| source(url));
-    let sources = futures::future::try_join_all(sources).await?;
-    backends.push(Arc::new(Blobs::new(client.clone(), sources)));
-    if let Some(directory) = &args.directory {
-        backends.push(Arc::new(existing(directory)?));
-    }
     Ok(Config {
         chain: genesis.digest(),
         group_key: genesis.group_key().map_err(|error| eyre!(error))?,
@@ -164,14 +222,14 @@ async fn config(genesis: &Genesis, args: &Args, client: &Arc<Client>) -> eyre::R
         rollup: rollup.clone(),
         terms,
         start_block: genesis.l1.as_ref().map_or(0, |l1| l1.start_block),
-        backends,
+        backends: Vec::new(),
         directory: args.state.clone(),
     })
 }
 
-fn existing(directory: &Path) -> eyre::Result<Directory> {
+fn existing(directory: &Path) -> eyre::Result<()> {
     ensure!(directory.is_dir(), "--directory {}: no such directory", directory.display());
-    Ok(Directory::open(directory)?)
+    Ok(())
 }
 
 /// A beacon node says itself when its slots began.
@@ -228,19 +286,25 @@ fn head_view(head: Head) -> DerivedHead {
     }
 }
 
-fn tell(output: Output, derived: &Derived) {
-    let Derived { posted, contents, bytes, block, certificate_seen, .. } = derived;
-    let batch = &posted.batch;
+/// `on_l1` is where the batch was posted, and whether its certificate was seen there.
+fn tell(
+    output: Output,
+    batch: &Batch,
+    contents: &Contents,
+    bytes: usize,
+    block: Option<Head>,
+    on_l1: Option<(&Posted, bool)>,
+) {
     let view = DerivedView {
         index: batch.index,
         first_height: batch.first_height,
         last_height: batch.last_height,
         transactions: contents.transactions() as u64,
-        bytes: *bytes as u64,
+        bytes: bytes as u64,
         order_root: hex::encode(&batch.order_root),
-        l1_block: posted.l1_number,
-        l1_transaction: posted.transaction.to_string(),
-        certificate_seen: *certificate_seen,
+        l1_block: on_l1.map(|(posted, _)| posted.l1_number),
+        l1_transaction: on_l1.map(|(posted, _)| posted.transaction.to_string()),
+        certificate_seen: on_l1.is_none_or(|(_, seen)| seen),
         head: block.map(head_view),
     };
     output.object(&view);

@@ -113,6 +113,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
         block_interval_min_ms: args.block_interval,
         l1: args.l1.then_some(l1::Wanted { data: args.l1_data.unwrap_or(DataKind::Blobs) }),
         opaque_block_bytes_max: None,
+        batches: true,
         evm_alloc: BTreeMap::new(),
     };
     let layout = Layout::prepare(&dir, options)?;
@@ -195,6 +196,10 @@ fn banner(cluster: &Cluster, view: &DevnetView, facts: Facts) -> Vec<String> {
             "  L1         {url}, chain id {}: batches go there, their data as {data}",
             l1.chain_id
         ));
+    }
+    if layout.genesis().batches.is_some() {
+        let batches = layout.batches();
+        lines.push(format!("  batches    {}: the rollups, as the group signed them", batches.display()));
     }
     let state = layout.dir().display();
     lines.push(if facts.kept {

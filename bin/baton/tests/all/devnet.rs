@@ -25,7 +25,7 @@ use std::{
 
 const NODES: u16 = 4;
 /// A base port with all ports free; apart from those `bench` picks.
-fn base_port() -> u16 {
+pub fn base_port() -> u16 {
     let free = |base: u16| {
         [0, 1_000, 22_000]
             .into_iter()
@@ -39,7 +39,7 @@ fn signal(pid: u32, name: &str) {
     Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
 }
 
-fn start(dir: &Path, base: u16) -> (Running, DevnetView) {
+pub fn start(dir: &Path, base: u16) -> (Running, DevnetView) {
     let mut child = baton()
         .args(["devnet", "--json", "--dir"])
         .arg(dir)
@@ -55,7 +55,7 @@ fn start(dir: &Path, base: u16) -> (Running, DevnetView) {
     (running, view)
 }
 
-fn run(args: &[&str]) -> Output {
+pub fn run(args: &[&str]) -> Output {
     let output = baton().args(args).output().unwrap();
     assert!(
         output.status.success(),
@@ -66,7 +66,7 @@ fn run(args: &[&str]) -> Output {
     output
 }
 
-fn lines<T: DeserializeOwned>(output: &Output) -> Vec<Result<T, String>> {
+pub fn lines<T: DeserializeOwned>(output: &Output) -> Vec<Result<T, String>> {
     let text = String::from_utf8(output.stdout.clone()).unwrap();
     text.lines().map(|line| serde_json::from_str(line).map_err(|error| format!("{error}: {line}"))).collect()
 }

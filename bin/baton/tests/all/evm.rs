@@ -23,7 +23,7 @@ where
     format!("0x{}", hex::encode(TxEnvelope::from(transaction.into_signed(signature)).encoded_2718()))
 }
 
-fn transfer(nonce: u64) -> String {
+pub fn transfer(nonce: u64) -> String {
     raw(TxEip1559 {
         chain_id: CHAIN_ID,
         nonce,

@@ -301,7 +301,7 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
                     lane.lost = Some(Lost { standing, index: 0, since });
                     warn!(
                         %rollup, next, lowest,
-                        "this node has no blocks from the next batch on and signs none until the inbox on L1 is \
+                        "this node has no blocks from the next batch on and signs none until the inbox is \
                          past its lowest block"
                     );
                 }

@@ -25,9 +25,9 @@ const DATA_MAX: usize = 16;
 pub struct BatchSight {
     pub batch: Batch,
     pub signature: Option<SeedPoint>,
-    /// Whether the newest block of L1 that this node knows has it.
+    /// Whether the newest block of L1 that this node knows has it, or without L1 the directory.
     pub posted: bool,
-    /// Whether a final block of L1 has it.
+    /// Whether a final block of L1 has it; without L1 never.
     pub settled: bool,
     /// Where, if it is not too long ago.
     pub posting: Option<Posting>,
@@ -42,7 +42,7 @@ impl BatchSight {
             let found = l1.postings.binary_search_by_key(&batch.index, |posting| posting.index);
             Some(l1.postings[found.ok()?])
         });
-        let settled = l1.is_some_and(|l1| has(l1.finalized));
+        let settled = batch.l1_chain_id != 0 && l1.is_some_and(|l1| has(l1.finalized));
         Self { batch, signature, posted, settled, posting }
     }
 }
@@ -108,8 +108,9 @@ impl Board {
         lines.get(&rollup)?.placed().next_back().map(|kept| BatchSight::new(kept, self.l1(rollup).as_ref()))
     }
 
-    /// The forced queue of a rollup; none before L1 was reached.
+    /// The forced queue of a rollup; none before L1 was reached, or without one.
     pub fn queue(&self, rollup: RollupId) -> Option<QueueSight> {
+        self.lines.lock().get(&rollup).filter(|line| line.terms.on_l1())?;
         let l1 = self.l1(rollup)?;
         let taken = l1.latest.forced_cursor;
         Some(QueueSight { length: l1.forced.last().map_or(taken, |last| last.index + 1), taken })
@@ -121,12 +122,16 @@ impl Board {
 
     /// How far L1 has what a final block ordered. Read off the view each time, so that a reorg takes it back.
     pub fn rung(&self, rollup: RollupId, height: u64) -> Option<Rung> {
-        let first = self.lines.lock().get(&rollup)?.terms.first_height;
+        let (first, on_l1) = {
+            let lines = self.lines.lock();
+            let terms = &lines.get(&rollup)?.terms;
+            (terms.first_height, terms.on_l1())
+        };
         let RollupView { latest, finalized, .. } = self.l1(rollup)?;
         if height < first || height >= latest.next_height.max(finalized.next_height) {
             return None;
         }
-        Some(if height < finalized.next_height { Rung::Settled } else { Rung::Posted })
+        Some(if on_l1 && height < finalized.next_height { Rung::Settled } else { Rung::Posted })
     }
 
     /// What L1 has of a rollup for good is everything below this height, by what this node sees of L1; 0 while it

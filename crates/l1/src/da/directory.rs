@@ -7,8 +7,9 @@ use baton_types::{Digest, hex, settlement::DataKind};
 use futures::future::BoxFuture;
 use std::{
     fs::{self, File},
-    io::{ErrorKind, Write as _},
+    io::{self, ErrorKind, Write as _},
     path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 #[derive(Clone, Debug)]
@@ -33,17 +34,23 @@ impl Directory {
         if path.exists() {
             return Ok(());
         }
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |error| DaError::Io { path, error }
-        };
-        // Several nodes may share the directory.
-        let partial = path.with_extension(format!("partial-{}", std::process::id()));
-        let mut file = File::create(&partial).map_err(io(&partial))?;
-        file.write_all(data).and_then(|()| file.sync_all()).map_err(io(&partial))?;
-        fs::rename(&partial, &path).map_err(io(&path))?;
-        File::open(&self.path).and_then(|directory| directory.sync_all()).map_err(io(&self.path))
+        write_whole(&path, data).map_err(|error| DaError::Io { path, error })
     }
+}
+
+/// Puts a file where readers see all of it or nothing, even after a crash. Several nodes may share the directory.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_nanos());
+    let partial = path.with_extension(format!("partial-{}-{now}", std::process::id()));
+    let written = File::create_new(&partial)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&partial, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&partial);
+    }
+    written?;
+    let Some(directory) = path.parent() else { return Ok(()) };
+    File::open(directory)?.sync_all()
 }
 
 impl Backend for Directory {

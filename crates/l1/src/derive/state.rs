@@ -1,8 +1,8 @@
 //! Where a derivation stopped.
 
 use super::{Config, DeriveError};
-use baton_settlement::{InboxState, Terms};
-use baton_types::{Digest, hex::HexArray, merkle::EMPTY};
+use baton_settlement::{Contents, InboxState, Terms};
+use baton_types::{Digest, hex::HexArray, merkle::EMPTY, settlement::Batch};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -32,6 +32,9 @@ impl Base {
     }
 }
 
+/// Of an executor: whether a block is open, and the last block of the cluster in one before it.
+type Standing = Option<(bool, u64)>;
+
 /// Where the batches go on: before this one.
 #[derive(Clone, Copy, Debug)]
 pub struct Place {
@@ -45,6 +48,26 @@ pub struct Place {
 
 impl Place {
     pub const START: Self = Self { index: 0, order_root: EMPTY, cursor: 0, height: 0 };
+
+    /// Behind a batch.
+    pub fn behind(batch: &Batch, contents: &Contents) -> Self {
+        Self {
+            index: batch.index + 1,
+            order_root: batch.order_root,
+            cursor: contents.forced_cursor(),
+            height: batch.last_height.saturating_add(1),
+        }
+    }
+
+    /// Where to go on once the batch at this place is done and the executor stands as `now`: a block of the rollup that is
+    /// open has to be begun again. None: where it was before.
+    pub fn resumed(self, done: Self, before: Standing, now: Standing) -> Option<Self> {
+        match now {
+            Some((true, _)) if now == before => None,
+            Some((true, sealed)) => Some(Self { height: sealed + 1, ..self }),
+            _ => Some(done),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

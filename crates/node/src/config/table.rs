@@ -314,7 +314,10 @@ pub const KEYS: &[Key] = &[
         "l1.directory",
         Kind::Path,
         "\"batches\"",
-        &["Where the data of batches are put when the genesis says directory."],
+        &[
+            "Where the data of batches are put when the genesis says directory, and whole batches when it has a",
+            "section batches.",
+        ],
     ),
     key(
         "l1.gas_fee_max_gwei",

@@ -13,8 +13,12 @@ const LIMIT: u64 = 100;
 const LIMIT_MAX: u64 = 1_000;
 
 pub(super) fn board(api: &Api) -> Result<&Board, Refusal> {
-    let none =
-        || Refusal::new(Reason::NotFound, "this cluster does not settle: its genesis has no section l1");
+    let none = || {
+        Refusal::new(
+            Reason::NotFound,
+            "this cluster does not settle: its genesis has no section l1 or batches",
+        )
+    };
     api.client.batches().map(AsRef::as_ref).ok_or_else(none)
 }
 

@@ -24,7 +24,7 @@ pub struct BatchParams {
     pub index: u64,
 }
 
-/// A run of final blocks of one rollup, on its way to L1.
+/// A run of final blocks of one rollup, on its way to L1 or into a directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BatchView {
     pub rollup: u32,
@@ -44,9 +44,9 @@ pub struct BatchView {
     pub data_commitment: String,
     /// Forced entries taken up to and including it.
     pub forced_cursor: u64,
-    /// Whether the newest block of L1 that this node knows has it; may go back.
+    /// Whether the newest block of L1 that this node knows has it, which may go back; without L1 the directory.
     pub posted: bool,
-    /// Whether a final block of L1 has it.
+    /// Whether a final block of L1 has it; without L1 never.
     pub settled: bool,
     /// Where L1 has it, if that is not too long ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]

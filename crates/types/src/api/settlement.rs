@@ -12,8 +12,11 @@ pub struct DerivedView {
     /// Of its data.
     pub bytes: u64,
     pub order_root: String,
-    pub l1_block: u64,
-    pub l1_transaction: String,
+    /// Where L1 has it; not of a batch from a directory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1_block: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub l1_transaction: Option<String>,
     /// Whether the transaction shows the certificate; otherwise the inbox alone has checked it.
     pub certificate_seen: bool,
     /// Of an EVM rollup, after it.

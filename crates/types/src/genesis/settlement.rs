@@ -1,10 +1,14 @@
-//! What the genesis says about L1: where batches go, which of its blocks count, how much is forced.
+//! What the genesis says about L1: where batches go, which of its blocks count, how much is forced. Or about batches
+//! without L1.
 
 use super::{Genesis, Invalid, evm::Address, invalid};
 use crate::{RollupId, forced, settlement::DataKind};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::RangeInclusive};
+
+/// Of a batch.
+const AGE_MS: RangeInclusive<u64> = 1_000..=86_400_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +69,41 @@ pub struct SettledRollup {
     pub first_height: u64,
 }
 
+/// Batches of all rollups, from block 1 on, for a directory instead of L1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Batches {
+    /// A batch ends before its transactions have more bytes than this.
+    pub bytes_target: usize,
+    /// A batch ends before the block that is so much later than its first one with anything in it.
+    pub age_ms_max: u64,
+}
+
+impl Batches {
+    pub(super) fn check(&self, genesis: &Genesis) -> Result<(), Invalid> {
+        if genesis.l1.is_some() {
+            return Err(invalid(
+                "batches",
+                "with l1",
+                "one of the two: rollups settle on L1 or in a directory",
+            ));
+        }
+        let most = Settlement::DIRECTORY_BYTES_MAX;
+        if !(1_024..=most / 2).contains(&self.bytes_target) {
+            return Err(invalid("batches.bytes_target", self.bytes_target, format!("1024 to {}", most / 2)));
+        }
+        if !AGE_MS.contains(&self.age_ms_max) {
+            let allowed = format!("{} to {}", AGE_MS.start(), AGE_MS.end());
+            return Err(invalid("batches.age_ms_max", self.age_ms_max, allowed));
+        }
+        let generation = genesis.key_generation.generation;
+        if u32::try_from(generation).is_err() {
+            return Err(invalid("key_generation.generation", generation, "below 4294967296 with batches"));
+        }
+        Ok(())
+    }
+}
+
 impl SettledRollup {
     pub const fn id(&self) -> RollupId {
         RollupId(self.rollup)
@@ -104,7 +143,7 @@ impl Settlement {
             ("origin_wait_ms", self.origin_wait_ms, 0, 600_000),
             ("origin_slack", self.origin_slack, 0, 100_000),
             ("slot_seconds", self.slot_seconds, 1, 3_600),
-            ("batch_age_ms_max", self.batch_age_ms_max, 1_000, 86_400_000),
+            ("batch_age_ms_max", self.batch_age_ms_max, *AGE_MS.start(), *AGE_MS.end()),
             ("forced.entries_max", self.forced.entries_max as u64, 1, forced::PENDING_MAX as u64),
         ];
         for (key, value, least, most) in bounds {

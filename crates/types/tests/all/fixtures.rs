@@ -54,6 +54,7 @@ pub fn genesis(committee: &Committee) -> Genesis {
         block_bytes_max: 4 * 1024 * 1024,
         validity_blocks_max: 1_000,
         l1: None,
+        batches: None,
     }
 }
 

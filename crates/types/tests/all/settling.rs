@@ -5,7 +5,7 @@ use baton_types::{
     Block, Genesis, RollupId, Transaction,
     forced::{Envelope, FORCED_FROM, Fate, L1Part, News, Queue, Report, State, Taken, data_hash, entry_hash},
     genesis::{
-        Settlement,
+        Batches, Settlement,
         settlement::{Confirmation, ForcedQuota, SettledRollup},
     },
     hex::{self, HexArray},
@@ -151,6 +151,32 @@ fn every_rule_has_its_breach() {
         assert_eq!(error.key, *key, "row {number}: {error}");
         assert!(!error.value.is_empty() && !error.allowed.is_empty(), "row {number}: {error}");
     }
+}
+
+#[test]
+fn batches_without_l1_are_another_chain_and_have_their_rules() {
+    let mut genesis = plain(&committee());
+    let before = genesis.digest();
+    assert!(!genesis.to_json().contains("batches"), "absent, so that chains without it stay what they are");
+    genesis.batches = Some(Batches { bytes_target: 1_024, age_ms_max: 1_000 });
+    assert_eq!(genesis.check(), Ok(()));
+    assert_eq!(Genesis::from_json(&genesis.to_json()).unwrap(), genesis);
+    assert_ne!(genesis.digest(), before);
+    let block = genesis.block().unwrap();
+    assert!(genesis.settles() && block.body().l1.is_none(), "blocks say nothing of L1");
+
+    let batches = Batches { bytes_target: 1_024, age_ms_max: 1_000 };
+    for (key, batches) in [
+        ("batches.bytes_target", Batches { bytes_target: 1_023, ..batches }),
+        ("batches.bytes_target", Batches { bytes_target: 32 * 1_024 * 1_024 + 1, ..batches }),
+        ("batches.age_ms_max", Batches { age_ms_max: 999, ..batches }),
+        ("batches.age_ms_max", Batches { age_ms_max: 86_400_001, ..batches }),
+    ] {
+        genesis.batches = Some(batches);
+        assert_eq!(genesis.check().unwrap_err().key, key);
+    }
+    let both = Genesis { batches: Some(batches), ..self::genesis() };
+    assert_eq!(both.check().unwrap_err().key, "batches");
 }
 
 #[test]

@@ -14,6 +14,9 @@ export const isEnd = (rung: Rung): boolean => ['executed', ...ON_L1, ...FAILED].
 /** In a block that can never be replaced, whatever execution made of it. */
 export const isFinal = (rung: Rung): boolean => ['finalized', 'executed', 'skipped', ...ON_L1].includes(rung);
 
+/** What the rung means where there is no L1. */
+const IN_DIRECTORY = 'in a batch that the group signed, in the directory of the cluster';
+
 /** Whether L1 can still take it further. */
 export const awaitsL1 = (rung: Rung): boolean => ['finalized', 'executed', 'posted'].includes(rung);
 
@@ -44,7 +47,9 @@ interface Props {
 
 export function Ladder({ view, executed, settles, since }: Props) {
   const skipped = view.rung === 'skipped';
-  const ladder: Rung[] = skipped ? ORDERED : [...ORDERED, ...(executed ? (['executed'] as const) : []), ...(settles ? ON_L1 : [])];
+  const filed = !settles && view.rung === 'posted';
+  const above: Rung[] = settles ? ON_L1 : filed ? ['posted'] : [];
+  const ladder: Rung[] = skipped ? ORDERED : [...ORDERED, ...(executed ? (['executed'] as const) : []), ...above];
   const reached = ladder.indexOf(skipped ? 'finalized' : view.rung);
   const times = view.times_ms ?? {};
   const first = since ?? ladder.map((rung) => times[rung]).find((ms) => ms !== undefined);
@@ -57,7 +62,7 @@ export function Ladder({ view, executed, settles, since }: Props) {
         return (
           <li key={rung} class={`step ${on ? 'on' : ''} ${rung === view.rung ? 'now' : ''} step-${rung}`} aria-current={rung === view.rung ? 'step' : undefined}>
             <span class="step-name">{rung}</span>
-            <span class="step-meaning">{MEANING[rung]}</span>
+            <span class="step-meaning">{filed && rung === 'posted' ? IN_DIRECTORY : MEANING[rung]}</span>
             <span class="step-time">
               {ms !== undefined ? (
                 <>

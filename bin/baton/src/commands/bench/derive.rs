@@ -158,7 +158,7 @@ async fn derived(args: &Args, layout: &Layout, l1: &str, rollup: &str) -> eyre::
         follow: false,
     };
     let started = Instant::now();
-    let mut deriver = derive::open(&source).await?;
+    let mut deriver = derive::open(layout.genesis(), &source).await?;
     let (mut batches, mut transactions, mut bytes) = (0, 0, 0);
     let mut more = true;
     while more {
