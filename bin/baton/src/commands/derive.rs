@@ -79,7 +79,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             let seen = (posted, derived.certificate_seen);
             tell(output, &posted.batch, contents, *bytes, *block, Some(seen));
             work.transactions += contents.transactions() as u64;
-            work.show(posted.l1_number, derived.l1_final);
+            work.show(L1_BLOCK, posted.l1_number, derived.l1_final);
         });
         let more = more.await;
         work.line.clear();
@@ -88,7 +88,7 @@ pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
             more => more,
         };
         match more {
-            Ok(true) => work.show(deriver.next_block() - 1, deriver.l1_final()),
+            Ok(true) => work.show(L1_BLOCK, deriver.next_block() - 1, deriver.l1_final()),
             Ok(false) if args.follow => tokio::time::sleep(FOLLOW_INTERVAL).await,
             Ok(false) => break,
             // L1 or the place of the data may come back.
@@ -121,13 +121,17 @@ async fn from_directory(genesis: &Genesis, args: &Args, output: Output) -> eyre:
     ensure!(genesis.batches.is_some(), "the genesis has no section batches: nothing settles");
     existing(directory)?;
     let mut deriver = LocalDeriver::open(directory, config(genesis, args)?)?;
-    let (started, mut transactions) = (Instant::now(), 0);
+    let mut work = Work { started: Instant::now(), transactions: 0, line: Progress::new() };
     loop {
+        let last = deriver.last_index()?;
         let more = deriver.advance(|filed| {
-            transactions += filed.contents.transactions() as u64;
+            work.line.clear();
             let batch = &filed.certified.batch;
             tell(output, batch, &filed.contents, filed.certified.data.len(), filed.block, None);
+            work.transactions += filed.contents.transactions() as u64;
+            work.show("batch", batch.index, last);
         });
+        work.line.clear();
         match more {
             Ok(true) => {}
             Ok(false) if args.follow => tokio::time::sleep(FOLLOW_INTERVAL).await,
@@ -142,7 +146,7 @@ async fn from_directory(genesis: &Genesis, args: &Args, output: Output) -> eyre:
             Err(error) => return Err(error.into()),
         }
     }
-    total(output, transactions, started, deriver.next_index());
+    total(output, work.transactions, work.started, deriver.next_index());
     Ok(Outcome::Done)
 }
 
@@ -160,6 +164,8 @@ pub async fn open(genesis: &Genesis, args: &Args) -> eyre::Result<Deriver> {
     Ok(Deriver::open(client, config).await?)
 }
 
+const L1_BLOCK: &str = "L1 block";
+
 /// What was done since the start.
 struct Work {
     started: Instant,
@@ -168,16 +174,16 @@ struct Work {
 }
 
 impl Work {
-    fn show(&mut self, block: u64, last: u64) {
-        self.line.show(progress(block, last, self.transactions, self.started.elapsed()));
+    fn show(&mut self, what: &str, number: u64, last: u64) {
+        self.line.show(progress(what, number, last, self.transactions, self.started.elapsed()));
     }
 }
 
-fn progress(block: u64, last: u64, transactions: u64, time: Duration) -> String {
-    let percent = block.min(last) * 100 / last.max(1);
+fn progress(what: &str, number: u64, last: u64, transactions: u64, time: Duration) -> String {
+    let percent = number.min(last) * 100 / last.max(1);
     format!(
-        "block {} of {} on L1 ({percent} %), {} transactions, {} per second",
-        grouped(block),
+        "{what} {} of {} ({percent} %), {} transactions, {} per second",
+        grouped(number),
         grouped(last),
         grouped(transactions),
         grouped(per_second(transactions, time))
@@ -321,17 +327,18 @@ mod tests {
 
     #[test]
     fn how_far_it_is() {
-        let check = |block, last, transactions, ms, expect: &str| {
-            assert_eq!(progress(block, last, transactions, Duration::from_millis(ms)), expect);
+        let check = |number, last, transactions, ms, expect: &str| {
+            let text = progress(L1_BLOCK, number, last, transactions, Duration::from_millis(ms));
+            assert_eq!(text, expect);
         };
-        check(0, 0, 0, 0, "block 0 of 0 on L1 (0 %), 0 transactions, 0 per second");
+        check(0, 0, 0, 0, "L1 block 0 of 0 (0 %), 0 transactions, 0 per second");
         check(
             12_500,
             50_000,
             40_000,
             2_500,
-            "block 12,500 of 50,000 on L1 (25 %), 40,000 transactions, 16,000 per second",
+            "L1 block 12,500 of 50,000 (25 %), 40,000 transactions, 16,000 per second",
         );
-        check(7, 5, 1, 10, "block 7 of 5 on L1 (100 %), 1 transactions, 100 per second");
+        check(7, 5, 1, 10, "L1 block 7 of 5 (100 %), 1 transactions, 100 per second");
     }
 }

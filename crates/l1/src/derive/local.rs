@@ -53,6 +53,11 @@ impl LocalDeriver {
         self.state.next_index
     }
 
+    /// The highest index of a file, now.
+    pub fn last_index(&self) -> Result<u64, DeriveError> {
+        Ok(self.folder.ends()?.1.unwrap_or(0))
+    }
+
     /// Reads on, for some batches at most. True when there may be more.
     pub fn advance(&mut self, mut told: impl FnMut(&Filed)) -> Result<bool, DeriveError> {
         let mut more = true;
