@@ -298,9 +298,12 @@ fn blobs_answer() -> Target {
 fn derive_state() -> Target {
     let hash = hex::encode(&EMPTY);
     let seed = json!({
-        "version": 1, "chain": hash, "rollup": 7, "l1_number": 300, "l1_hash": hash, "next_index": 3,
-        "head": hash, "next_height": 31, "forced_cursor": 2, "queue_length": 3, "queue_hash": hash,
-        "order_root": hash,
+        "version": 2, "chain": hash, "rollup": 7,
+        "base": {
+            "l1_number": 300, "l1_hash": hash, "next_index": 3, "head": hash, "next_height": 31,
+            "forced_cursor": 2, "queue_length": 3, "queue_hash": hash,
+        },
+        "place": { "index": 3, "order_root": hash, "forced_cursor": 2, "height": 31 },
     });
     let json = |state: &State| serde_json::to_string(state).expect("a state has a JSON form");
     text("derive-state", vec![seed.to_string().into_bytes()], move |text| {

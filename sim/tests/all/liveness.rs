@@ -60,7 +60,7 @@ fn faults() -> Vec<Fault> {
         Fault::new("disk ten times slower", [Action::SlowDisk(0, 10 * DISK_MS)]),
         Fault {
             lasts_ms: 60_000,
-            stall_max_ms: 15_000,
+            stall_max_ms: 25_000,
             ..Fault::new("30 % loss", [Action::Link(LinkSpec { loss_permille: 300, ..LATENCY })])
         },
     ]

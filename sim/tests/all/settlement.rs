@@ -682,6 +682,7 @@ fn a_slow_third_does_not_hold_up_certificates() {
     let scenario = Scenario {
         events: vec![(0, Action::Slow(3, 500)), (0, Action::SlowDisk(3, 100))],
         run_ms: 12_000,
+        heals: true,
         stall_max_ms: None,
         ..scenario("a_slow_third_does_not_hold_up_certificates", 720)
     };

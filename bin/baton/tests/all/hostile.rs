@@ -101,7 +101,8 @@ fn dial(node: &Node, chain: &Digest, key: &PrivateKey, peer: PublicKey) -> Resul
         version: sake::Version::V1,
     };
     let transport = Cups::<_, ChaCha20Poly1305>::new(sake, cups::Version::V1);
-    let namespace = domain::p2p(chain);
+    // As the library names the handshake within it.
+    let namespace = [&domain::p2p(chain)[..], b"_STREAM"].concat();
     tokio::Runner::new(config).start(|context| async move {
         let (sink, stream) = context.dial(at).await.map_err(|error| error.to_string())?;
         let child = context.child("dial");

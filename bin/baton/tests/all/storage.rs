@@ -125,9 +125,8 @@ const WINDOW: &[(&str, &[(Damage, Expect)])] = &[
 /// What a node has of an EVM rollup, and of one that settles on L1.
 const ROLLUPS: &[(&str, &[(Damage, Expect)])] = &[
     ("batches-1", &[(Damage::Gone, Expect::Heals), (Damage::Head, Expect::Ends), (Damage::Cut, Expect::Any)]),
-    ("evm-2-key", &[(Damage::Head, Expect::Ends)]),
-    ("evm-2-value", &[(Damage::Gone, Expect::Any), (Damage::Middle, Expect::Any)]),
-    ("evm-2-progress", &[(Damage::Head, Expect::Ends), (Damage::Gone, Expect::Heals)]),
+    ("evm-2-metadata", &[(Damage::Head, Expect::Any), (Damage::Gone, Expect::Any)]),
+    ("evm-2-progress", &[(Damage::Head, Expect::Any), (Damage::Gone, Expect::Any)]),
 ];
 
 /// Partitions whose names are `baton…` and end like this.

@@ -159,9 +159,12 @@ fn read_reply<T: DeserializeOwned>(status: u16, body: &[u8]) -> Result<T, String
     }
 }
 
+/// Reads an answer; the error is what it says, or why it cannot be read.
+pub type Reader = fn(&[u8]) -> Result<(), String>;
+
 /// A reply, read as each of the three calls reads it; for whoever throws bytes at them.
 #[doc(hidden)]
-pub const READERS: [fn(&[u8]) -> Result<(), String>; 3] = [
+pub const READERS: [Reader; 3] = [
     |body| read_reply::<Head>(200, body).map(drop),
     |body| read_reply::<PayloadStatus>(200, body)?.says().map(drop),
     |body| read_reply::<ForkchoiceUpdated>(200, body)?.payload_status.says().map(drop),
