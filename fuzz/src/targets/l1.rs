@@ -176,9 +176,11 @@ fn read_return<C: alloy_sol_types::SolCall>(answer: &str) -> Result<(), String> 
     C::abi_decode_returns(&answer).map(drop).map_err(|error| error.to_string())
 }
 
+type Reader = fn(&str) -> Result<(), String>;
+
 /// Every answer, as everything that is asked for.
 fn answers() -> Target {
-    let readers: [fn(&str) -> Result<(), String>; 11] = [
+    let readers: [Reader; 11] = [
         read::<Option<Header>>,
         read::<Vec<Log>>,
         read::<Option<TransactionReceipt>>,
