@@ -13,7 +13,7 @@
 //! - [`cut`]: which heights a batch covers follows from the finalized chain alone.
 //! - [`contents`]: what it keeps of each block; blocks without anything of the rollup cost nothing.
 //! - [`encoding`], [`blobs`]: one encoding per content, so that every node signs the same commitment.
-//! - [`file`]: a certified batch with its data, for a directory instead of L1.
+//! - [`mod@file`]: a certified batch with its data, for a directory instead of L1.
 //! - [`l1`]: a plain picture of L1; whoever watches L1 makes it.
 //!
 //! Rules: specs/9-settlement.md. Absent: a key generation that ends within a run of blocks.
