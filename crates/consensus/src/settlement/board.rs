@@ -135,9 +135,9 @@ impl Board {
     }
 
     /// What L1 has of a rollup for good is everything below this height, by what this node sees of L1; 0 while it
-    /// has nothing, none for a rollup that does not settle. Goes back only if L1 does.
+    /// has nothing, none for a rollup that does not settle there. Goes back only if L1 does.
     pub fn final_below(&self, rollup: RollupId) -> Option<u64> {
-        let first = self.lines.lock().get(&rollup)?.terms.first_height;
+        let first = self.lines.lock().get(&rollup).filter(|line| line.terms.on_l1())?.terms.first_height;
         let next = self.l1(rollup).map_or(0, |l1| l1.finalized.next_height);
         Some(if next > first { next } else { 0 })
     }
