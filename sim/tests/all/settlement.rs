@@ -607,7 +607,7 @@ fn clients_wait_while_l1_is_behind() {
         }
         let refused = refused.expect("refused after some time");
         assert_eq!((refused.reason, refused.retry_after_ms), (Reason::Busy, Some(10_000)), "{refused}");
-        assert!(refused.detail.contains("L1 is behind"), "{refused}");
+        assert!(refused.detail.contains("batches are behind"), "{refused}");
         for rollup in [other, HASHES] {
             offer(&client, single(&client, rollup, "goes on")).await.expect("it is not behind");
         }

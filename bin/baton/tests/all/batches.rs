@@ -82,6 +82,13 @@ fn a_devnet_without_l1_is_rebuilt_from_its_directory() {
         assert_eq!((&block["hash"], &block["stateRoot"]), (&json!(head.block_hash), &json!(head.state_root)));
     }
 
+    // Nothing is final on L1 here, so a block that is executed is `finalized` before its batch is written.
+    run(&["submit", "evm", &transfer(1), "--wait", "finalized", "--url", urls[0]]);
+    let number = |tag: &str| ask(urls[0], "eth_getBlockByNumber", json!([tag, false]))["number"].clone();
+    let next = json!(format!("{:#x}", head.block + 1));
+    assert!(eventually(PATIENCE, || (number("latest") == next).then_some(())).is_some());
+    assert_eq!(number("finalized"), next);
+
     // A changed byte, at the end of the data, is refused with the file's name.
     let file = dir.path().join("batches/2/0000000000.batch");
     let mut bytes = fs::read(&file).unwrap();

@@ -73,8 +73,12 @@ impl<E: Runtime, S: Sender<PublicKey = PublicKey>> Actor<E, S> {
             }
             if std::mem::replace(&mut lane.behind, behind) != behind {
                 match behind {
-                    true => warn!(%rollup, age_ms, "L1 is behind: this rollup's transactions are refused"),
-                    false => info!(%rollup, "L1 has caught up: this rollup's transactions are taken again"),
+                    true => {
+                        warn!(%rollup, age_ms, "batches are behind: this rollup's transactions are refused")
+                    }
+                    false => {
+                        info!(%rollup, "batches have caught up: this rollup's transactions are taken again")
+                    }
                 }
             }
             let told = Told {
@@ -175,8 +179,8 @@ fn backlog_ms(line: &Line, view: &RollupView, now_ms: u64) -> u64 {
 
 fn refusal(line: &Line, age_ms: u64, max_ms: u64) -> Refusal {
     let detail = format!(
-        "L1 is behind: transactions of rollup {} have waited for it for {} s (l1.backlog_ms_max is {max_ms} ms). \
-         What was accepted keeps its place; retry when L1 has caught up",
+        "batches are behind: transactions of rollup {} have waited for {} s to be posted (l1.backlog_ms_max is {max_ms} \
+         ms). What was accepted keeps its place; retry when batches have caught up",
         line.terms.rollup,
         age_ms / 1_000
     );
