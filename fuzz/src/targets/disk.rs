@@ -1,8 +1,8 @@
 //! What a node keeps for itself, and reads again when it starts.
 
-use super::{MEMORY_PER_BYTE, codec};
+use super::{binary, codec};
 use crate::{
-    run::{MEMORY_MIN, Outcome, Target},
+    run::{Outcome, Target},
     seeds::{self, Cluster, Vectors},
 };
 use alloy_consensus::{Receipt, ReceiptEnvelope};
@@ -96,16 +96,4 @@ fn name(name: &'static str, seeds: Vec<Vec<u8>>, read: fn(&[u8]) -> Option<Vec<u
         }
         None => Outcome::Refused("its name says nothing".to_owned()),
     })
-}
-
-fn binary(name: &'static str, seeds: Vec<Vec<u8>>, check: impl Fn(&[u8]) -> Outcome + 'static) -> Target {
-    Target {
-        name,
-        seeds,
-        text: false,
-        memory_min: MEMORY_MIN,
-        memory_per_byte: MEMORY_PER_BYTE,
-        cost: 1,
-        check: Box::new(check),
-    }
 }

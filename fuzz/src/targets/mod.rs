@@ -38,6 +38,19 @@ pub fn targets() -> Vec<Target> {
     all
 }
 
+/// A format of bytes.
+fn binary(name: &'static str, seeds: Vec<Vec<u8>>, check: impl Fn(&[u8]) -> Outcome + 'static) -> Target {
+    Target {
+        name,
+        seeds,
+        text: false,
+        memory_min: MEMORY_MIN,
+        memory_per_byte: MEMORY_PER_BYTE,
+        cost: 1,
+        check: Box::new(check),
+    }
+}
+
 /// A format of the codec: what decodes encodes to the same bytes.
 fn codec<T>(name: &'static str, cfg: T::Cfg, seeds: Vec<Vec<u8>>) -> Target
 where
@@ -50,15 +63,7 @@ where
         }
         Err(error) => Outcome::Refused(error.to_string()),
     };
-    Target {
-        name,
-        seeds,
-        text: false,
-        memory_min: MEMORY_MIN,
-        memory_per_byte: MEMORY_PER_BYTE,
-        cost: 1,
-        check: Box::new(check),
-    }
+    binary(name, seeds, check)
 }
 
 /// A format of the codec whose values may have several encodings: one comes back for ever.
@@ -86,13 +91,5 @@ fn text(name: &'static str, seeds: Vec<Vec<u8>>, check: impl Fn(&str) -> Outcome
         Ok(text) => check(text),
         Err(_) => check(&String::from_utf8_lossy(input)),
     };
-    Target {
-        name,
-        seeds,
-        text: true,
-        memory_min: MEMORY_MIN,
-        memory_per_byte: MEMORY_PER_BYTE,
-        cost: 1,
-        check: Box::new(check),
-    }
+    Target { text: true, ..binary(name, seeds, check) }
 }

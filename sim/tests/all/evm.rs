@@ -219,10 +219,9 @@ fn one_stuck_executor_delays_nobody() {
     });
 }
 
-/// More executors are stuck than may be: the rollup pauses at its lag, and everything else is ordered.
-#[test]
-fn stuck_executors_pause_their_rollup_only() {
-    let scenario = Scenario {
+/// More executors of a rollup are stuck than may be.
+fn stuck_on_two(name: &'static str, seed: u64) -> Scenario {
+    Scenario {
         evm_faults: vec![(1, WEDGE), (2, WEDGE)],
         events: vec![
             (300, Action::Crash(1)),
@@ -230,11 +229,19 @@ fn stuck_executors_pause_their_rollup_only() {
             (2_000, Action::Crash(2)),
             (2_300, Action::Restart(2)),
         ],
-        run_ms: 30_000,
         stall_max_ms: Some(4_000),
+        ..scenario(name, seed)
+    }
+}
+
+/// The rollup pauses at its lag, and everything else is ordered.
+#[test]
+fn stuck_executors_pause_their_rollup_only() {
+    let scenario = Scenario {
+        run_ms: 30_000,
         min_height: LAG_BLOCKS_MAX + 60,
         drain_ms: 60_000,
-        ..scenario("stuck_executors_pause_their_rollup_only", 607)
+        ..stuck_on_two("stuck_executors_pause_their_rollup_only", 607)
     };
     assert!(faults_tolerated(4) < 2);
     run_with(&scenario, async |cluster| {
@@ -257,16 +264,8 @@ fn stuck_executors_pause_their_rollup_only() {
 fn a_stuck_rollup_does_not_hold_up_another() {
     let scenario = Scenario {
         genesis: with_two_evms,
-        evm_faults: vec![(1, WEDGE), (2, WEDGE)],
-        events: vec![
-            (300, Action::Crash(1)),
-            (600, Action::Restart(1)),
-            (2_000, Action::Crash(2)),
-            (2_300, Action::Restart(2)),
-        ],
         run_ms: 20_000,
-        stall_max_ms: Some(4_000),
-        ..scenario("a_stuck_rollup_does_not_hold_up_another", 610)
+        ..stuck_on_two("a_stuck_rollup_does_not_hold_up_another", 610)
     };
     run_with(&scenario, async |cluster| {
         let client = cluster.members[0].client().expect("it runs");

@@ -7,14 +7,14 @@ use super::{
     },
     load::{Load, Plan},
     meter::Meter,
+    on_l1::OnL1,
     report::{row, whole},
     settlement::{climb, follow},
-    with_devnet_on,
 };
 use crate::{
     cluster::{
-        Cluster, l1,
-        layout::{Layout, NODES_MAX, Options},
+        Cluster,
+        layout::{Layout, Options},
     },
     commands::derive,
     output::{Outcome, Output, grouped, note},
@@ -22,17 +22,11 @@ use crate::{
     rpc::Api,
 };
 use alloy_primitives::{Bytes, TxKind};
-use baton_l1::anvil;
 use baton_types::settlement::DataKind;
 use eyre::{ensure, eyre};
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::{
-    cell::RefCell,
-    path::{Path, PathBuf},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -42,15 +36,8 @@ use tokio::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Nodes of the devnet that is started for this.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
-    devnet: u16,
-    /// Program of the local L1 [default: from PATH or contracts/node_modules].
-    #[arg(long, value_name = "FILE")]
-    anvil: Option<PathBuf>,
-    /// How batches get to L1: blobs, calldata or directory.
-    #[arg(long, value_name = "KIND", default_value = "blobs", value_parser = crate::commands::devnet::data_kind)]
-    l1_data: DataKind,
+    #[command(flatten)]
+    on: OnL1,
     /// Transactions per second of each rollup meanwhile.
     #[arg(long, value_name = "TPS", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
@@ -86,22 +73,13 @@ struct Row {
 }
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
-    let program = anvil::find(args.anvil.as_deref(), Path::new("."))?;
     let mut accounts = Account::derive(1, ACCOUNTS)?;
-    let options = Options {
-        nodes: Some(args.devnet),
-        l1: Some(l1::Wanted { data: args.l1_data }),
-        evm_alloc: alloc(&accounts),
-        ..Options::default()
-    };
-    let start = async |layout: &Layout| l1::start(layout, &program).await;
-    let rows = with_devnet_on(options, start, async |cluster, chain| {
-        let rows = measure(&args, cluster, &chain.url, &mut accounts).await;
-        chain.stop().await;
-        rows
-    });
+    let options = Options { evm_alloc: alloc(&accounts), ..Options::default() };
+    let rows = args
+        .on
+        .devnet(options, async |cluster, chain| measure(&args, cluster, &chain.url, &mut accounts).await);
     let Some(rows) = rows.await? else { return Ok(Outcome::Failed) };
-    output.line(format!("{} nodes, {:?}", args.devnet, args.l1_data));
+    output.line(format!("{} nodes, {:?}", args.on.devnet, args.on.l1_data));
     for each in &rows {
         output.object(each);
         let (transactions, batches) = (grouped(each.transactions), each.batches);
@@ -153,7 +131,7 @@ async fn derived(args: &Args, layout: &Layout, l1: &str, rollup: &str) -> eyre::
         rollup: rollup.to_owned(),
         genesis: layout.dir().join("genesis.json"),
         blobs: vec![format!("anvil:{l1}")],
-        directory: (args.l1_data == DataKind::Directory).then(|| layout.dir().join("batches")),
+        directory: (args.on.l1_data == DataKind::Directory).then(|| layout.dir().join("batches")),
         state: None,
         follow: false,
     };
@@ -180,6 +158,6 @@ async fn derived(args: &Args, layout: &Layout, l1: &str, rollup: &str) -> eyre::
         ensure!(theirs == ours, "block {} is {ours} here, and {theirs} on the nodes", head.number);
     }
     let transactions_per_second = float(transactions) / seconds;
-    let (rollup, data) = (rollup.to_owned(), args.l1_data);
+    let (rollup, data) = (rollup.to_owned(), args.on.l1_data);
     Ok(Row { rollup, data, batches, transactions, bytes, seconds, transactions_per_second })
 }

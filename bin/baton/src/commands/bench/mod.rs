@@ -22,6 +22,7 @@ mod faults;
 mod idle;
 mod load;
 mod meter;
+mod on_l1;
 mod overload;
 mod payload;
 mod recovery;

@@ -1,19 +1,16 @@
 use super::{
     load::{Load, Plan},
     meter::{Meter, Quantiles},
+    on_l1::OnL1,
     report::{quantiles, row, whole},
-    with_devnet_on,
 };
 use crate::{
-    cluster::{
-        Cluster, l1,
-        layout::{Layout, NODES_MAX, Options},
-    },
+    cluster::{Cluster, l1, layout::Options},
     output::{Outcome, Output, note},
     process::{self, float},
     rpc::Api,
 };
-use baton_l1::{Client, anvil};
+use baton_l1::Client;
 use baton_types::{
     api::{
         Ack, BatchesParams, BatchesResult, RollupRef, SubmitParams, SubmitResult, TransactionParams,
@@ -25,13 +22,7 @@ use baton_types::{
 };
 use eyre::{WrapErr as _, bail, eyre};
 use serde::Serialize;
-use std::{
-    cell::RefCell,
-    collections::HashSet,
-    path::{Path, PathBuf},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::RefCell, collections::HashSet, rc::Rc, time::Duration};
 use tokio::{
     sync::Notify,
     task::JoinSet,
@@ -42,15 +33,8 @@ use tokio::{
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Nodes of the devnet that is started for this.
-    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u16).range(1..=i64::from(NODES_MAX)))]
-    devnet: u16,
-    /// Program of the local L1 [default: from PATH or contracts/node_modules].
-    #[arg(long, value_name = "FILE")]
-    anvil: Option<PathBuf>,
-    /// How batches get to L1: blobs, calldata or directory.
-    #[arg(long, value_name = "KIND", default_value = "blobs", value_parser = crate::commands::devnet::data_kind)]
-    l1_data: DataKind,
+    #[command(flatten)]
+    on: OnL1,
     /// Transactions of 200 bytes per second meanwhile.
     #[arg(long, value_name = "TPS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
@@ -97,21 +81,9 @@ struct Report {
 }
 
 pub async fn run(args: Args, output: Output) -> eyre::Result<Outcome> {
-    let program = anvil::find(args.anvil.as_deref(), Path::new("."))?;
-    let options = Options {
-        nodes: Some(args.devnet),
-        l1: Some(l1::Wanted { data: args.l1_data }),
-        ..Options::default()
-    };
-    // Nodes that wait for L1 are not ready.
-    let start = async |layout: &Layout| l1::start(layout, &program).await;
-    let report = with_devnet_on(options, start, async |cluster, chain| {
+    let report = args.on.devnet(Options::default(), async |cluster, chain| {
         let pid = chain.pid().ok_or_else(|| eyre!("the local L1 has ended"))?;
-        let report = measure(&args, cluster, &chain.url, pid).await;
-        // It may stand still.
-        process::pause(pid, false);
-        chain.stop().await;
-        report
+        measure(&args, cluster, &chain.url, pid).await
     });
     let Some(report) = report.await? else { return Ok(Outcome::Failed) };
     output.object(&report);
@@ -123,7 +95,7 @@ async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre:
     let layout = cluster.layout();
     let urls: Vec<_> = (0..layout.nodes()).map(|index| layout.rpc_url(index)).collect();
     let api = Api::new(&urls[0])?;
-    note(format!("{} nodes, {} tx/s for {:?}", args.devnet, args.rate, args.seconds));
+    note(format!("{} nodes, {} tx/s for {:?}", args.on.devnet, args.rate, args.seconds));
     let (end, meter) = (Instant::now() + args.seconds, Rc::new(RefCell::new(Meter::new())));
     let mut workers = load(args.rate, args.seconds, &meter, &urls)?;
     let mut samples = JoinSet::new();
@@ -150,8 +122,8 @@ async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre:
     let resumed = Instant::now();
     let last = follow(api.clone(), false).await?;
     Ok(Report {
-        nodes: args.devnet,
-        data: args.l1_data,
+        nodes: args.on.devnet,
+        data: args.on.l1_data,
         rate: args.rate,
         finalized_to_posted: Quantiles::of(to_posted),
         posted_to_settled: Quantiles::of(to_settled),
