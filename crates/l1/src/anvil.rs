@@ -77,7 +77,8 @@ impl Anvil {
             command.args(["--block-time", &seconds.to_string(), "--mixed-mining"]);
         }
         if let Some(state) = state {
-            command.arg("--state").arg(state);
+            // Calls at blocks from before the end go on too.
+            command.arg("--state").arg(state).arg("--preserve-historical-states");
         }
         let child = command
             .stdin(Stdio::null())

@@ -2,7 +2,7 @@
 
 use crate::{CutRule, Cutter, L1Origin, Part};
 use baton_types::{
-    Digest, EvmRollups, ExecutionResult, RollupId, Transaction,
+    Digest, EvmRollups, ExecutionResult, RollupId, SeedPoint, Transaction, hex,
     merkle::{self, EMPTY, Heads},
 };
 use bytes::Bytes;
@@ -13,6 +13,12 @@ pub const RULE: CutRule = CutRule { bytes_target: 1_000, age_max_ms: 5_000 };
 
 pub fn digest(number: u64) -> Digest {
     Sha256::hash(&[&number.to_be_bytes()])
+}
+
+/// For what does not look at it: the generator of the curve's group.
+pub fn signature() -> SeedPoint {
+    const GENERATOR: &str = "0x97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb";
+    hex::decode_value(GENERATOR, &()).expect("it is a point")
 }
 
 pub fn transaction(height: u64, payload: &[u8]) -> Transaction {

@@ -135,9 +135,10 @@ test('a transaction is submitted and climbs while one watches', async () => {
   await page.selectOption('select[name=ack]', 'replicated');
   await page.click('button:text("Submit")');
   await page.waitForSelector('.climb .verdict-good');
-  await page.waitForSelector('.climb .step-finalized.now');
+  await page.waitForSelector('.climb .step-finalized.on');
   await page.waitForFunction(() => document.querySelectorAll('.climb .step.on time').length >= 2);
-  assert.equal(await page.$('.climb .step-posted'), null, 'nothing follows on a cluster without an L1');
+  await page.waitForSelector('.climb .step-posted.now:has-text("in the directory of the cluster")');
+  assert.equal(await page.$('.climb .step-settled'), null, 'nothing settles on a cluster without an L1');
   await page.click('.climb a:text("Details and proof")');
   await page.waitForSelector('.proof .verdict-good');
   assert.match(await page.textContent('.payload pre'), /climbing ✓/);
@@ -150,7 +151,7 @@ test('a transaction is submitted and climbs while one watches', async () => {
   await page.selectOption('select[name=rollup]', 'blobs');
   await page.fill('textarea', 'a file');
   await page.click('button:text("Submit")');
-  await page.waitForSelector('.climb .step-finalized.now');
+  await page.waitForSelector('.climb .step-finalized.on');
   await close();
 });
 
@@ -164,7 +165,7 @@ test('a transfer is signed in the page, climbs to its execution, and shows what 
   await page.waitForSelector('[role=alert]:has-text("no amount of ether")');
   await page.fill('input[name=ether]', '0.25');
   await page.click('button:text("Sign and send")');
-  await page.waitForSelector('.climb .step-executed.now');
+  await page.waitForSelector('.climb .step-executed.on');
   await page.click('.climb a:text("Details and proof")');
   await page.waitForSelector('.proof .verdict-good');
   await page.waitForSelector('.payload-facts .verdict-good');

@@ -20,7 +20,8 @@ pub struct Args {
     rollup: String,
     /// 0x… is hex, @FILE a file, - standard input, anything else text.
     data: String,
-    /// Wait until it has come this far: replicated, proposed, notarized or finalized.
+    /// Wait until it has come this far: replicated, proposed, notarized, finalized, executed, posted or
+    /// settled.
     #[arg(long, value_name = "RUNG", value_parser = rung)]
     wait: Option<Rung>,
     /// What the receipt must state: pending (on one disk) or replicated (on 2f+1).

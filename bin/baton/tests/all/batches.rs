@@ -33,7 +33,7 @@ fn ask(url: &str, method: &str, params: Value) -> Value {
 fn a_devnet_without_l1_is_rebuilt_from_its_directory() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
-    let (mut devnet, view) = start(dir.path(), base_port());
+    let (mut devnet, view) = start(dir.path(), base_port(), &[]);
     let urls: Vec<_> = view.nodes.iter().map(|node| node.rpc.as_str()).collect();
     let following = derive(dir.path(), "demo").arg("--follow").stdout(Stdio::piped()).spawn().map(Running);
     let mut following = following.unwrap();

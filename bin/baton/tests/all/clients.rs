@@ -10,7 +10,7 @@ use std::{
 /// Seconds for one script.
 const PATIENCE: &str = "120";
 
-fn installed(path: &str) -> PathBuf {
+pub fn installed(path: &str) -> PathBuf {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..").join(path);
     assert!(path.exists(), "{} is missing; `cargo xtask clients` installs it", path.display());
     path

@@ -27,7 +27,7 @@ const NODES: u16 = 4;
 /// A base port with all ports free; apart from those `bench` picks.
 pub fn base_port() -> u16 {
     let free = |base: u16| {
-        [0, 1_000, 22_000]
+        [0, 1_000, 2_000, 22_000]
             .into_iter()
             .flat_map(|offset| (0..NODES).map(move |index| base + offset + index))
             .all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok())
@@ -35,15 +35,17 @@ pub fn base_port() -> u16 {
     (0..60).map(|step| 12_000 + 16 * step).find(|base| free(*base)).expect("free ports")
 }
 
-fn signal(pid: u32, name: &str) {
+pub fn signal(pid: u32, name: &str) {
     Command::new("kill").args([&format!("-{name}"), &pid.to_string()]).status().unwrap();
 }
 
-pub fn start(dir: &Path, base: u16) -> (Running, DevnetView) {
+/// With more options of `baton devnet`.
+pub fn start(dir: &Path, base: u16, options: &[&str]) -> (Running, DevnetView) {
     let mut child = baton()
         .args(["devnet", "--json", "--dir"])
         .arg(dir)
         .args(["--nodes", &NODES.to_string(), "--base-port", &base.to_string()])
+        .args(options)
         .stdout(Stdio::piped())
         .spawn()
         .unwrap();
@@ -222,7 +224,7 @@ fn a_cluster_lives_loses_a_node_and_goes_without_trace() {
     let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let base = base_port();
-    let (mut devnet, view) = start(dir.path(), base);
+    let (mut devnet, view) = start(dir.path(), base, &[]);
     accounts(&view);
     let id = submit_and_prove(dir.path(), &view);
     prove_an_election(dir.path(), &view);
@@ -252,7 +254,7 @@ fn a_cluster_lives_loses_a_node_and_goes_without_trace() {
     for node in &view.nodes {
         assert!(gone(node.pid).is_some(), "process {} of node {} is left", node.pid, node.index);
     }
-    let (mut devnet, again) = start(dir.path(), base);
+    let (mut devnet, again) = start(dir.path(), base, &[]);
     assert_eq!((&again.chain, &again.group_key), (&view.chain, &view.group_key));
     assert!(status(&again.nodes[0].rpc).unwrap().finalized_height >= goal, "the second start lost blocks");
     run(&["tx", &id, "--url", &again.nodes[2].rpc]);

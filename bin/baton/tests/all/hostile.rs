@@ -2,20 +2,27 @@
 //! memory, tells what it refused, and serves everybody else.
 
 use crate::support::{Cluster, Node, PATIENCE, call, eventually, http, http_on, load, load::Load};
-use baton_types::{Digest, PrivateKey, PublicKey, domain};
+use baton_consensus::{engine, network::Channel};
+use baton_types::{Digest, Genesis, PrivateKey, PublicKey, domain};
 use commonware_cryptography::{ChaCha20Poly1305, Signer};
-use commonware_runtime::{Clock as _, Network as _, Runner as _, Supervisor as _, tokio};
+use commonware_p2p::{Address, AddressableManager as _, Recipients, Sender as _, authenticated::lookup};
+use commonware_runtime::{Clock as _, Network as _, Quota, Runner as _, Supervisor as _, tokio};
 use commonware_stream::{
     Upgrader as _,
     cups::{self, Cups},
     sake::{self, Sake},
 };
+use commonware_utils::{NZU32, NZUsize, ordered::Map};
 use serde_json::{Value, json};
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpStream},
-    sync::LazyLock,
-    time::Duration,
+    num::NonZeroU32,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 const MIB: u64 = 1024 * 1024;
@@ -90,17 +97,21 @@ fn connected(node: &Node) -> usize {
     text.lines().filter(|line| line.starts_with("network_tracker_directory_connected{")).count()
 }
 
-/// Dials a node as a member would: this chain, or another, and this key.
-fn dial(node: &Node, chain: &Digest, key: &PrivateKey, peer: PublicKey) -> Result<(), String> {
-    let (dir, at) = (tempfile::tempdir().unwrap(), node.p2p);
-    let config = tokio::Config::default().with_worker_threads(1).with_storage_directory(dir.path());
+fn transport(signer: PrivateKey) -> Cups<Sake<PrivateKey>, ChaCha20Poly1305> {
     let sake = Sake {
-        signer: key.clone(),
+        signer,
         synchrony_bound: Duration::from_secs(5),
         max_handshake_age: Duration::from_secs(10),
         version: sake::Version::V1,
     };
-    let transport = Cups::<_, ChaCha20Poly1305>::new(sake, cups::Version::V1);
+    Cups::new(sake, cups::Version::V1)
+}
+
+/// Dials a node as a member would: this chain, or another, and this key.
+fn dial(node: &Node, chain: &Digest, key: &PrivateKey, peer: PublicKey) -> Result<(), String> {
+    let (dir, at) = (tempfile::tempdir().unwrap(), node.p2p);
+    let config = tokio::Config::default().with_worker_threads(1).with_storage_directory(dir.path());
+    let transport = transport(key.clone());
     // As the library names the handshake within it.
     let namespace = [&domain::p2p(chain)[..], b"_STREAM"].concat();
     tokio::Runner::new(config).start(|context| async move {
@@ -153,6 +164,90 @@ fn an_unknown_key_is_not_let_in() {
     cluster.nodes[3].start(&[]);
     cluster.nodes[3].becomes_ready();
     assert!(all_connected(&cluster.nodes[0]), "{} of 3 connected", connected(&cluster.nodes[0]));
+}
+
+/// A hundred times the quota of the receivers.
+const FLOOD_PER_SECOND: NonZeroU32 = NZU32!(50_000);
+
+/// Is a member to the others, and sends them acknowledgements of what nobody sent, as many as go out. How many it would have sent.
+fn flood(genesis: &Genesis, key: PrivateKey, listen: SocketAddr, stop: &AtomicBool) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let config = tokio::Config::default().with_worker_threads(1).with_storage_directory(dir.path());
+    let members = genesis.members.iter();
+    let addresses = members.map(|member| (member.identity().unwrap(), Address::Symmetric(member.p2p)));
+    let addresses = Map::from_iter_dedup(addresses);
+    tokio::Runner::new(config).start(|context| async move {
+        let namespace = domain::p2p(&genesis.digest());
+        let (size, mailbox) = (engine::max_message_size(genesis), NZUsize!(1_024));
+        let config =
+            lookup::Config::local(transport(key), &namespace, listen, NZUsize!(8), size, mailbox);
+        let (mut network, mut oracle) = lookup::Network::new(context.child("network"), config);
+        assert!(oracle.track(0, addresses).accepted());
+        let mut ends = Vec::new();
+        for channel in Channel::ALL {
+            // The quota of a sender binds itself only, and it would have to be this one.
+            let quota =
+                if channel == Channel::Mempool { Quota::per_second(FLOOD_PER_SECOND) } else { channel.quota() };
+            ends.push(network.register(channel.id(), quota));
+        }
+        network.start();
+        let (sender, _) = &mut ends[Channel::Mempool as usize];
+        let mut offered = 0;
+        while !stop.load(Ordering::Relaxed) {
+            for number in 0..64u64 {
+                let acknowledgement = [&[2][..], &number.to_be_bytes()].concat();
+                sender.send(Recipients::All, acknowledgement, false);
+                offered += 1;
+            }
+            context.sleep(Duration::from_millis(1)).await;
+        }
+        offered
+    })
+}
+
+/// It is read as fast as its quota says, and holds up nobody else.
+#[test]
+fn a_member_that_heeds_no_quota_disturbs_nobody() {
+    const SECONDS: u64 = 15;
+    let mut cluster = Cluster::start(4);
+    cluster.nodes[3].kill();
+    let key = baton_node::keys::load_identity(&cluster.nodes[3].dir.join("keys")).unwrap();
+    let node = &cluster.nodes[0];
+    let from = format!("{}", key.public_key());
+    let counted = |name: &str| {
+        let (_, text) = http(node.ops, "GET /metrics", "").unwrap();
+        let channel = format!("data_{}\"", Channel::Mempool.id());
+        let ours = |line: &&str| line.starts_with(name) && line.contains(&from) && line.contains(&channel);
+        let line = text.lines().find(ours)?;
+        line.rsplit_once(' ')?.1.parse::<u64>().ok()
+    };
+    let before = node.process.as_ref().unwrap().resident();
+    let (genesis, listen) = (cluster.genesis.clone(), cluster.nodes[3].p2p);
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    let member = std::thread::spawn(move || flood(&genesis, key, listen, &told));
+    let limited = || counted("network_spawner_messages_rate_limited_total");
+    assert!(eventually(PATIENCE, limited).is_some(), "nothing is limited\n{}", node.log_text());
+
+    let load = Load::on(&cluster.nodes[..1], Duration::from_millis(100));
+    let received = || counted("network_spawner_messages_received_total").unwrap();
+    let (first, height, started) = (received(), node.height().unwrap(), Instant::now());
+    std::thread::sleep(Duration::from_secs(SECONDS));
+    let (taken, time) = (received() - first, started.elapsed());
+    let blocks = node.height().unwrap() - height;
+    let accepted = load.stop();
+    let grown = node.process.as_ref().unwrap().resident().saturating_sub(before);
+    stop.store(true, Ordering::Relaxed);
+    let offered = member.join().unwrap();
+    println!("{offered} offered, {taken} taken in {time:?}, {blocks} blocks, {} MiB more", grown / MIB);
+    let quota = u64::from(Channel::Mempool.quota().burst_size().get());
+    assert!(taken <= quota * (time.as_secs() + 2), "{taken} messages taken in {time:?}");
+    assert!(offered > 10 * taken, "{offered} are no flood");
+    assert!(blocks > SECONDS && grown < 64 * MIB, "{blocks} blocks, {grown} bytes more");
+    // It is a member still.
+    cluster.nodes[3].start(&[]);
+    cluster.nodes[3].becomes_ready();
+    load::check(&cluster, &accepted);
 }
 
 /// Nor does a node start that has such a key itself.

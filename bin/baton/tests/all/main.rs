@@ -10,6 +10,8 @@ mod devnet;
 mod evm;
 mod faults;
 mod hostile;
+#[cfg(feature = "clients")]
+mod l1;
 mod overload;
 mod storage;
 mod support;

@@ -130,7 +130,7 @@ const ROLLUPS: &[(&str, &[(Damage, Expect)])] = &[
 ];
 
 /// Partitions whose names are `baton…` and end like this.
-fn partitions(node: &Node, end: &str) -> Vec<PathBuf> {
+pub fn partitions(node: &Node, end: &str) -> Vec<PathBuf> {
     let names = fs::read_dir(node.storage()).unwrap().map(|entry| entry.unwrap().path());
     let (end, any) = end.strip_suffix('*').map_or((end, false), |end| (end, true));
     let fits = |path: &PathBuf| {

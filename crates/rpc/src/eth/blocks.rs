@@ -48,7 +48,7 @@ pub fn methods<S: Clone + Send + Sync + 'static>(methods: Methods<S>) -> Methods
         .with(
             "eth_getTransactionReceipt",
             "The receipt of a transaction in a final block; it never changes.",
-            receipt,
+            |rollup: Arc<Rollup>, _, params: HashParams| async move { rollup.receipt(params.hash).await },
         )
 }
 
@@ -175,6 +175,13 @@ impl Rollup {
         }
     }
 
+    pub async fn receipt(&self, hash: B256) -> Result<Option<TransactionReceipt>, Failure> {
+        Ok(self.find_final(hash).await?.and_then(|found| match found {
+            Found::Final(block, index) => Within::sealed(&block).receipt(index),
+            Found::Waiting(_) => None,
+        }))
+    }
+
     async fn find_final(&self, hash: B256) -> Result<Option<Found>, Failure> {
         let Some(place) = self.backend.place(hash).await? else { return Ok(None) };
         Ok(self.backend.block(place.number).await?.map(|block| Found::Final(block, place.index)))
@@ -200,13 +207,3 @@ async fn raw(rollup: Arc<Rollup>, _: Caller, params: HashParams) -> Result<Optio
     Ok(signed.map(|signed| signed.envelope().encoded_2718().into()))
 }
 
-async fn receipt(
-    rollup: Arc<Rollup>,
-    _: Caller,
-    params: HashParams,
-) -> Result<Option<TransactionReceipt>, Failure> {
-    Ok(rollup.find_final(params.hash).await?.and_then(|found| match found {
-        Found::Final(block, index) => Within::sealed(&block).receipt(index),
-        Found::Waiting(_) => None,
-    }))
-}

@@ -2,15 +2,17 @@
 
 use super::backend::Rejected;
 use crate::dispatch::{Failure, INVALID_PARAMS, REFUSED};
-use alloy_primitives::{Address, U256, hex};
+use alloy_primitives::{Address, B256, U256, hex};
 use alloy_sol_types::{Panic, Revert, SolError as _};
 use baton_execution::evm::{Params, Refused, Skip};
 use revm::context::{
     TxEnv,
     result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
 };
-use std::convert::Infallible;
+use std::{convert::Infallible, time::Duration};
 
+/// Of EIP-7966; `data` is the hash.
+const NOT_YET: i32 = 4;
 /// `data` is what the contract returned.
 const REVERTED: i32 = 3;
 const LIMIT_EXCEEDED: i32 = -32_005;
@@ -33,6 +35,14 @@ pub fn limit(message: impl Into<String>) -> Failure {
 
 pub fn no_block() -> Failure {
     plain("header not found")
+}
+
+/// A transaction that was taken is in no final block after so long.
+pub fn not_yet(hash: B256, patience: Duration) -> Failure {
+    let ms = patience.as_millis();
+    let message =
+        format!("the transaction was taken, and is in no final block after {ms} ms; ask for its receipt later");
+    Failure::Ethereum { code: NOT_YET, message, data: Some(hash.to_string()) }
 }
 
 /// Why a submitted transaction was not taken.

@@ -1,7 +1,7 @@
 use super::*;
 use crate::{
-    Place, Slice, Terms, data_commitment,
-    testing::{Chain, RULE, digest, transaction},
+    Certified, Place, Slice, Terms, data_commitment,
+    testing::{Chain, RULE, digest, signature, transaction},
 };
 use baton_types::{
     Digest, RollupId,
@@ -122,7 +122,7 @@ fn case(executed: bool, (data_kind, kind): (DataKind, &str)) -> Value {
         &contents,
         data_commitment(terms.data_kind, &data),
     );
-    json!({
+    let mut case = json!({
         "kind": kind,
         "executed": executed,
         "contents": hex::encode(&contents.encode()),
@@ -130,7 +130,12 @@ fn case(executed: bool, (data_kind, kind): (DataKind, &str)) -> Value {
         "order_root": hex::encode(&contents.order_root()),
         "data_commitment": hex::encode(&batch.data_commitment),
         "batch": hex::encode(&batch.encode()),
-    })
+    });
+    if data_kind == DataKind::Directory {
+        let file = Certified { batch, signature: signature(), data }.to_file();
+        case["file"] = json!(hex::encode(&file));
+    }
+    case
 }
 
 #[test]

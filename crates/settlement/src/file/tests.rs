@@ -1,16 +1,12 @@
 use super::*;
 use crate::{
     Place,
-    testing::{Chain, ROLLUP, RULE, digest, transaction},
+    testing::{Chain, ROLLUP, RULE, digest, signature, transaction},
 };
 use baton_types::{
     merkle::EMPTY,
     settlement::{DataKind, L1Address},
 };
-
-/// Any point will do.
-const POINT: &str =
-    "0x97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb";
 
 fn certified() -> Certified {
     let mut chain = Chain::new(false);
@@ -29,7 +25,7 @@ fn certified() -> Certified {
     };
     let data = crate::encode(&contents);
     let batch = terms.batch(Place::FIRST, &contents, data_commitment(DataKind::Directory, &data));
-    Certified { batch, signature: baton_types::hex::decode_value(POINT, &()).unwrap(), data }
+    Certified { batch, signature: signature(), data }
 }
 
 #[test]

@@ -51,6 +51,42 @@ async fn refusals_in_the_words_of_clients() {
     assert_eq!(node.ask("eth_getTransactionReceipt", json!([hash])).await["status"], "0x1");
 }
 
+/// EIP-7966.
+#[tokio::test]
+async fn a_receipt_in_the_same_call() {
+    let node = Node::per_block();
+    let (wallet, to) = (rich(0), Address::repeat_byte(9));
+    let method = "eth_sendRawTransactionSync";
+    let next = async || node.ask("eth_getTransactionCount", json!([wallet.address, "pending"])).await;
+    // Others that begin to wait may push the block out of what is told.
+    for (nonce, others) in [(0, 0), (1, 100)] {
+        let executed = async {
+            while quantity(&next().await) <= u128::from(nonce) {
+                tokio::task::yield_now().await;
+            }
+            node.chain.advance();
+            for other in 0..others {
+                let wallet = rich(1 + other / 16 % 4);
+                let value = U256::from(other);
+                let raw = wallet.raw(TxEip1559 { value, ..call(u64::try_from(other % 16).unwrap(), to) });
+                node.reply("eth_sendRawTransaction", &json!([raw])).await;
+            }
+        };
+        let (receipt, ()) = tokio::join!(node.ask(method, json!([wallet.raw(call(nonce, to))])), executed);
+        let again = node.ask("eth_getTransactionReceipt", json!([receipt["transactionHash"]])).await;
+        assert_eq!((&receipt["status"], &receipt), (&json!("0x1"), &again));
+    }
+
+    for (nonce, timeout) in [(2, json!(10)), (3, json!("0xa"))] {
+        let (code, message, data) = node.fail(method, json!([wallet.raw(call(nonce, to)), timeout])).await;
+        assert!(code == 4 && message.contains("in no final block after 10 ms"), "{code} {message}");
+        node.chain.advance();
+        assert_eq!(node.ask("eth_getTransactionReceipt", json!([data])).await["status"], "0x1");
+    }
+    node.check_failure(method, json!([wallet.raw(call(0, to))]), -32_000, "nonce too low").await;
+    node.check_failure(method, json!(["0x00", "soon"]), -32_602, "timeout_ms: ").await;
+}
+
 #[tokio::test]
 async fn a_batch_of_many() {
     let node = Node::per_block();
