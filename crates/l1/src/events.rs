@@ -49,12 +49,27 @@ pub struct Escaped {
 /// Batches of which it is known which transaction has posted them.
 const POSTINGS_MAX: usize = 1_024;
 
+/// An inbox after an event.
+#[derive(Clone, Copy, Debug)]
+struct After {
+    l1_number: u64,
+    state: InboxState,
+    /// Entries before this one stand in blocks of the cluster. Those after it that the hatch has taken may not yet.
+    ordered: u64,
+}
+
+impl After {
+    const fn new(l1_number: u64, state: InboxState) -> Self {
+        Self { l1_number, state, ordered: state.forced_cursor }
+    }
+}
+
 /// Everything of one rollup up to some block of L1.
 #[derive(Clone, Debug)]
 pub struct RollupEvents {
     terms: Terms,
-    /// Before the first event that is kept, then after each that changed it, by block of L1.
-    states: Vec<(u64, InboxState)>,
+    /// Before the first event that is kept, then after each that changed it.
+    states: Vec<After>,
     /// Ascending by index, from the first that is kept.
     pub posted: Vec<Posted>,
     postings: Vec<Posting>,
@@ -79,7 +94,7 @@ impl RollupEvents {
             InboxState { next_index: 0, head: EMPTY, next_height: terms.first_height, forced_cursor: 0 };
         Self {
             terms,
-            states: vec![(0, state)],
+            states: vec![After::new(0, state)],
             posted: Vec::new(),
             postings: Vec::new(),
             escapes: Vec::new(),
@@ -90,7 +105,7 @@ impl RollupEvents {
 
     /// Goes on behind everything up to this block of L1; `queue` is the length and the hash of the queue there.
     pub fn resume(terms: Terms, number: u64, state: InboxState, queue: (u64, Digest)) -> Self {
-        Self { states: vec![(number, state)], entries_base: queue, ..Self::new(terms) }
+        Self { states: vec![After::new(number, state)], entries_base: queue, ..Self::new(terms) }
     }
 
     pub const fn terms(&self) -> &Terms {
@@ -103,13 +118,17 @@ impl RollupEvents {
 
     /// After every event so far.
     pub fn latest(&self) -> InboxState {
-        self.states.last().expect("there is always one").1
+        self.last().state
+    }
+
+    fn last(&self) -> After {
+        *self.states.last().expect("there is always one")
     }
 
     /// After this block of L1.
     pub fn at(&self, number: u64) -> InboxState {
-        let after = self.states.iter().rev().find(|(block, _)| *block <= number);
-        after.unwrap_or(&self.states[0]).1
+        let after = self.states.iter().rev().find(|after| after.l1_number <= number);
+        after.unwrap_or(&self.states[0]).state
     }
 
     /// Length and hash of the queue.
@@ -119,7 +138,7 @@ impl RollupEvents {
 
     /// Forgets what happened above this block of L1.
     pub fn rewind(&mut self, number: u64) {
-        while self.states.len() > 1 && self.states.last().is_some_and(|(block, _)| *block > number) {
+        while self.states.len() > 1 && self.last().l1_number > number {
             self.states.pop();
         }
         self.posted.retain(|posted| posted.l1_number <= number);
@@ -128,15 +147,16 @@ impl RollupEvents {
         self.entries.retain(|entry| entry.l1_number <= number);
     }
 
-    /// Forgets what is settled: nobody asks for it any more.
+    /// Forgets what is settled: nobody asks for it any more. What the hatch took is not, before the cluster has ordered
+    /// it as well.
     pub fn prune(&mut self, finalized: u64) {
-        let settled = self.states.iter().rposition(|(block, _)| *block <= finalized).unwrap_or(0);
+        let settled = self.states.iter().rposition(|after| after.l1_number <= finalized).unwrap_or(0);
         self.states.drain(..settled);
-        let cursor = self.states[0].1.forced_cursor;
+        let ordered = self.states[0].ordered;
         self.posted.retain(|posted| posted.l1_number > finalized);
         self.escapes.retain(|escaped| escaped.l1_number > finalized);
         let taken =
-            self.entries.iter().take_while(|entry| entry.index < cursor && entry.l1_number <= finalized);
+            self.entries.iter().take_while(|entry| entry.index < ordered && entry.l1_number <= finalized);
         let taken = taken.count();
         if let Some(last) = self.entries.drain(..taken).next_back() {
             self.entries_base = (last.index + 1, last.hash);
@@ -221,7 +241,7 @@ impl RollupEvents {
         transaction: B256,
         event: &BatchInbox::BatchPosted,
     ) -> Result<(), String> {
-        let before = self.latest();
+        let After { state: before, ordered, .. } = self.last();
         let batch = batch_of(&self.terms, before.place(), &event.batch)?;
         let head = batch.head();
         if event.index != before.next_index || digest(&event.head) != head {
@@ -230,15 +250,15 @@ impl RollupEvents {
                 "batch {index} in block {l1_number} does not follow batch {next} of the inbox"
             ));
         }
-        self.states.push((
-            l1_number,
-            InboxState {
-                next_index: before.next_index + 1,
-                head,
-                next_height: batch.last_height.saturating_add(1),
-                forced_cursor: batch.forced_cursor,
-            },
-        ));
+        let state = InboxState {
+            next_index: before.next_index + 1,
+            head,
+            next_height: batch.last_height.saturating_add(1),
+            forced_cursor: batch.forced_cursor,
+        };
+        // A batch whose blocks have taken less than the inbox has the cursor of the inbox.
+        let own = (batch.forced_cursor > before.forced_cursor).then_some(batch.forced_cursor);
+        self.states.push(After { l1_number, state, ordered: own.unwrap_or(ordered) });
         let (poster, blobs) = (event.poster, event.blobs.clone());
         if self.postings.len() == POSTINGS_MAX {
             self.postings.remove(0);
@@ -250,7 +270,7 @@ impl RollupEvents {
     }
 
     fn escaped(&mut self, l1_number: u64, l1_hash: B256, event: &BatchInbox::Escaped) -> Result<(), String> {
-        let before = self.latest();
+        let After { state: before, ordered, .. } = self.last();
         let last = event.to.checked_sub(1);
         let last = last.and_then(|last| self.entries.iter().find(|entry| entry.index == last));
         let last =
@@ -273,7 +293,7 @@ impl RollupEvents {
             return Err(format!("escape {} in block {l1_number} does not follow the inbox", event.index));
         }
         let state = InboxState { next_index: before.next_index + 1, head, forced_cursor: event.to, ..before };
-        self.states.push((l1_number, state));
+        self.states.push(After { l1_number, state, ordered });
         self.escapes.push(Escaped { from: event.from, to: event.to, head, l1_number, l1_hash });
         Ok(())
     }

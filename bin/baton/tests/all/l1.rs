@@ -168,4 +168,19 @@ fn rollups_come_back_from_l1_alone() {
     let behind = rescued.head.unwrap();
     assert!(behind.block == head.block + 1 && behind.state_root != head.state_root);
     runtime.block_on(chain.stop());
+
+    // The cluster is back, and orders what the hatch took.
+    let (mut devnet, view) = start(dir, base, &["--l1", "--anvil", anvil.to_str().unwrap()]);
+    let nodes = self::nodes(dir, &view);
+    let taken = eventually(SETTLED, || nodes.iter().all(|node| latest(node).block > head.block).then_some(()));
+    assert!(taken.is_some(), "the cluster does not order what the hatch took\n{}", nodes[0].log_text());
+    let head = latest(&nodes[0]);
+    assert_eq!(head.block, behind.block);
+    let same = eventually(SETTLED, || {
+        let derived = lines::<Value>(&derive(dir, &l1, "evm")).pop()?.unwrap();
+        (derived["block_hash"] == head.block_hash).then_some(())
+    });
+    assert!(same.is_some(), "what is derived is not what the cluster has");
+    devnet.signal("INT");
+    assert!(devnet.exits(PATIENCE).is_some(), "the devnet ignores Ctrl-C");
 }

@@ -1,7 +1,8 @@
 //! The watcher's picture of L1 under reorgs, dishonest and silent endpoints.
 
 use crate::{
-    cluster::{EVM, OPAQUE, opaque_batches},
+    cluster::{EVM, OPAQUE, evm_batches, opaque_batches, transfer},
+    deriving::{FINAL, post},
     world::{L1_CHAIN, World, start_anvil, until},
 };
 use alloy_primitives::Address;
@@ -10,7 +11,7 @@ use baton_l1::{
     watcher::{Depth, WatcherConfig},
 };
 use baton_settlement::{L1Origin, L1View as _, Standing};
-use baton_types::{Digest, settlement::DataKind};
+use baton_types::{Digest, genesis::evm::Cadence, settlement::DataKind};
 use serde_json::{Value, json};
 use std::{
     sync::{
@@ -103,6 +104,42 @@ async fn a_gap_is_walked_and_a_large_one_skipped() {
     assert_eq!(status.borrow().trouble, None);
     let entries = snapshot.forced(OPAQUE, 0, &snapshot.eligible.unwrap(), 10).unwrap();
     assert_eq!(&entries[0].data[..], b"in the gap");
+}
+
+/// Its blocks may have taken less than the inbox has.
+#[tokio::test]
+async fn what_the_hatch_took_stays_until_the_cluster_has_ordered_it() {
+    let world = World::new(DataKind::Directory).await;
+    let mut ordered = evm_batches(Cadence::PerBlock, 2);
+    let mut watcher = world.watcher();
+    let board = watcher.board();
+    // Of one that was there before, and of one that starts now.
+    let mut kept = async || {
+        watcher.round().await;
+        let mut fresh = world.watcher();
+        fresh.round().await;
+        let found = [&board, &fresh.board()].map(|board| board.snapshot().rollups[&EVM].forced.len());
+        assert_eq!(found[0], found[1]);
+        found[0]
+    };
+    for entry in [transfer(3, 0), transfer(3, 1)] {
+        world.force(EVM, &entry).await;
+    }
+    world.escape(EVM, 1).await;
+    world.mine(FINAL).await;
+    assert_eq!(kept().await, 2);
+    // Ordered before.
+    post(&world, EVM, &ordered.contents).await;
+    assert_eq!(kept().await, 2);
+    ordered.forced_cursor = 2;
+    let mut time = 1_700_000_100_000;
+    ordered.push(time, &[transfer(3, 0), transfer(3, 1)]);
+    while ordered.contents.len() < 4 {
+        time += 500;
+        ordered.push(time, &[]);
+    }
+    post(&world, EVM, &ordered.contents[2..]).await;
+    assert_eq!(kept().await, 0);
 }
 
 #[tokio::test]
