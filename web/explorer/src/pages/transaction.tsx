@@ -7,31 +7,22 @@ import { connection, live, useLive } from '../live';
 import { trusted } from '../trust';
 import { useVerdict } from '../verify';
 import { Card, Empty, Facts, Hex, Loading, Page, Rung, Show, useLoad, useSettles } from '../parts/common';
-import { Ladder, awaitsL1, isEnd, isFinal } from '../parts/ladder';
+import { Ladder, isEnd, isFinal } from '../parts/ladder';
 import { Payload } from '../parts/payload';
 import { VerdictNote } from '../parts/verdict';
 import { Executed } from './evm/transaction';
 
-const L1_EVERY_MS = 2_000;
-
-/** A transaction as it climbs: asked for once, then told; on L1 asked for again and again. */
+/** A transaction as it climbs: asked for once, then told. */
 export function useTransaction(id: string) {
   const loaded = useLoad(() => call<TransactionView>('baton_transaction', { id }), [id]);
   const [told, tell] = useState<TransactionView | undefined>();
   const view = told ?? (loaded.state === 'there' ? loaded.value : undefined);
   // The node ends it by itself where nothing can follow.
   const over = view !== undefined && isEnd(view.rung);
-  const climbsOn = useSettles(view?.place?.rollup) && view !== undefined && awaitsL1(view.rung);
   useEffect(() => tell(undefined), [id]);
   useEffect(() => {
-    if (!climbsOn) return;
-    const look = () => call<TransactionView>('baton_transaction', { id }).then(tell, () => undefined);
-    const timer = setInterval(look, L1_EVERY_MS);
-    return () => clearInterval(timer);
-  }, [id, climbsOn]);
-  useEffect(() => {
     if (loaded.state !== 'there' || over) return;
-    return connection.subscribe({ topic: 'transaction', id }, (result) => {
+    return connection.subscribe({ topic: 'transaction', id, l1: true }, (result) => {
       const next = result as TransactionView;
       if (next.id === id) tell((before) => ({ ...next, times_ms: { ...before?.times_ms, ...next.times_ms } }));
     });

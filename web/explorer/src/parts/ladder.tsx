@@ -8,17 +8,14 @@ const ORDERED: Rung[] = ['pending', 'replicated', 'proposed', 'notarized', 'fina
 const ON_L1: Rung[] = ['posted', 'settled'];
 const FAILED: Rung[] = ['expired', 'rejected', 'skipped', 'superseded'];
 
-/** Whether the node tells of nothing that follows. How far L1 has it is asked for, not told. */
-export const isEnd = (rung: Rung): boolean => ['executed', ...ON_L1, ...FAILED].includes(rung);
+/** Whether nothing can follow, whatever its rollup is. */
+export const isEnd = (rung: Rung): boolean => ['settled', ...FAILED].includes(rung);
 
 /** In a block that can never be replaced, whatever execution made of it. */
 export const isFinal = (rung: Rung): boolean => ['finalized', 'executed', 'skipped', ...ON_L1].includes(rung);
 
 /** What the rung means where there is no L1. */
 const IN_DIRECTORY = 'in a batch that the group signed, in the directory of the cluster';
-
-/** Whether L1 can still take it further. */
-export const awaitsL1 = (rung: Rung): boolean => ['finalized', 'executed', 'posted'].includes(rung);
 
 const MEANING: Record<Rung, string> = {
   pending: 'on one node’s disk',
