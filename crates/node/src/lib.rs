@@ -18,3 +18,9 @@ mod watcher;
 /// Verifies an election without a node.
 pub use baton_consensus::lottery::offline as election;
 pub use baton_execution::evm::proof as evm_proof;
+
+/// What transports of members agree on, for tests that play a member.
+#[doc(hidden)]
+pub mod transport {
+    pub use baton_consensus::{engine::max_message_size, network::Channel};
+}

@@ -17,7 +17,8 @@ pub fn digest(number: u64) -> Digest {
 
 /// For what does not look at it: the generator of the curve's group.
 pub fn signature() -> SeedPoint {
-    const GENERATOR: &str = "0x97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb";
+    const GENERATOR: &str =
+        "0x97f1d3a73197d7942695638c4fa9ac0fc3688c4f9774b905a14e3a3f171bac586c55e83ff97a1aeffb3af00adb22c6bb";
     hex::decode_value(GENERATOR, &()).expect("it is a point")
 }
 

@@ -2,7 +2,7 @@
 //! memory, tells what it refused, and serves everybody else.
 
 use crate::support::{Cluster, Node, PATIENCE, call, eventually, http, http_on, load, load::Load};
-use baton_consensus::{engine, network::Channel};
+use baton_node::transport::{Channel, max_message_size};
 use baton_types::{Digest, Genesis, PrivateKey, PublicKey, domain};
 use commonware_cryptography::{ChaCha20Poly1305, Signer};
 use commonware_p2p::{Address, AddressableManager as _, Recipients, Sender as _, authenticated::lookup};
@@ -178,16 +178,18 @@ fn flood(genesis: &Genesis, key: PrivateKey, listen: SocketAddr, stop: &AtomicBo
     let addresses = Map::from_iter_dedup(addresses);
     tokio::Runner::new(config).start(|context| async move {
         let namespace = domain::p2p(&genesis.digest());
-        let (size, mailbox) = (engine::max_message_size(genesis), NZUsize!(1_024));
-        let config =
-            lookup::Config::local(transport(key), &namespace, listen, NZUsize!(8), size, mailbox);
+        let (size, mailbox) = (max_message_size(genesis), NZUsize!(1_024));
+        let config = lookup::Config::local(transport(key), &namespace, listen, NZUsize!(8), size, mailbox);
         let (mut network, mut oracle) = lookup::Network::new(context.child("network"), config);
         assert!(oracle.track(0, addresses).accepted());
         let mut ends = Vec::new();
         for channel in Channel::ALL {
             // The quota of a sender binds itself only, and it would have to be this one.
-            let quota =
-                if channel == Channel::Mempool { Quota::per_second(FLOOD_PER_SECOND) } else { channel.quota() };
+            let quota = if channel == Channel::Mempool {
+                Quota::per_second(FLOOD_PER_SECOND)
+            } else {
+                channel.quota()
+            };
             ends.push(network.register(channel.id(), quota));
         }
         network.start();

@@ -172,7 +172,8 @@ fn rollups_come_back_from_l1_alone() {
     // The cluster is back, and orders what the hatch took.
     let (mut devnet, view) = start(dir, base, &["--l1", "--anvil", anvil.to_str().unwrap()]);
     let nodes = self::nodes(dir, &view);
-    let taken = eventually(SETTLED, || nodes.iter().all(|node| latest(node).block > head.block).then_some(()));
+    let taken =
+        eventually(SETTLED, || nodes.iter().all(|node| latest(node).block > head.block).then_some(()));
     assert!(taken.is_some(), "the cluster does not order what the hatch took\n{}", nodes[0].log_text());
     let head = latest(&nodes[0]);
     assert_eq!(head.block, behind.block);

@@ -206,4 +206,3 @@ async fn raw(rollup: Arc<Rollup>, _: Caller, params: HashParams) -> Result<Optio
     });
     Ok(signed.map(|signed| signed.envelope().encoded_2718().into()))
 }
-

@@ -40,8 +40,9 @@ pub fn no_block() -> Failure {
 /// A transaction that was taken is in no final block after so long.
 pub fn not_yet(hash: B256, patience: Duration) -> Failure {
     let ms = patience.as_millis();
-    let message =
-        format!("the transaction was taken, and is in no final block after {ms} ms; ask for its receipt later");
+    let message = format!(
+        "the transaction was taken, and is in no final block after {ms} ms; ask for its receipt later"
+    );
     Failure::Ethereum { code: NOT_YET, message, data: Some(hash.to_string()) }
 }
 
