@@ -112,7 +112,21 @@ struct Block {
     at_ms: u64,
     /// Entries of each queue so far.
     lengths: BTreeMap<RollupId, usize>,
-    inboxes: BTreeMap<RollupId, InboxState>,
+    inboxes: BTreeMap<RollupId, Inbox>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Inbox {
+    state: InboxState,
+    /// Entries before it are in batches of the cluster; the hatch may have taken more.
+    ordered: u64,
+}
+
+impl Inbox {
+    const EMPTY: Self = Self {
+        state: InboxState { next_index: 0, head: EMPTY, next_height: 1, forced_cursor: 0 },
+        ordered: 0,
+    };
 }
 
 #[derive(Default)]
@@ -121,7 +135,7 @@ struct Chain {
     entries: BTreeMap<RollupId, Vec<ForcedEntry>>,
     /// In the next block.
     waiting: Vec<(RollupId, Bytes)>,
-    inboxes: BTreeMap<RollupId, InboxState>,
+    inboxes: BTreeMap<RollupId, Inbox>,
     reorgs: u64,
     forced: u64,
     posts: bool,
@@ -155,9 +169,8 @@ impl L1 {
     /// As the genesis says.
     pub fn new(genesis: &Genesis) -> Self {
         let rollups = settled(genesis);
-        let inbox = InboxState { next_index: 0, head: EMPTY, next_height: 1, forced_cursor: 0 };
         let chain = Chain {
-            inboxes: rollups.iter().map(|rollup| (*rollup, inbox)).collect(),
+            inboxes: rollups.iter().map(|rollup| (*rollup, Inbox::EMPTY)).collect(),
             entries: rollups.iter().map(|rollup| (*rollup, Vec::new())).collect(),
             posts: true,
             mines: true,
@@ -235,7 +248,7 @@ impl L1 {
             L1Action::Clear => chain.eyes.clear(),
             L1Action::Escape(rollup) => {
                 let length = chain.entries.get(&rollup).map_or(0, Vec::len) as u64;
-                if let Some(inbox) = chain.inboxes.get_mut(&rollup) {
+                if let Some(Inbox { state: inbox, .. }) = chain.inboxes.get_mut(&rollup) {
                     inbox.head = Sha256::hash(&[b"escape", &inbox.head, &inbox.next_index.to_be_bytes()]);
                     inbox.next_index += 1;
                     inbox.forced_cursor = length;
@@ -250,14 +263,14 @@ impl L1 {
     pub fn next(&self, rollup: RollupId) -> Option<Place> {
         let chain = self.0.lock();
         let inbox = chain.inboxes.get(&rollup).filter(|_| chain.posts && chain.mines)?;
-        Some(Place { index: inbox.next_index, previous_head: inbox.head })
+        Some(Place { index: inbox.state.next_index, previous_head: inbox.state.head })
     }
 
     /// As the contract does.
     pub fn post(&self, batch: &Batch) -> Result<(), String> {
         let mut chain = self.0.lock();
         let length = chain.entries.get(&batch.rollup).map_or(0, Vec::len) as u64;
-        let inbox = chain.inboxes.get_mut(&batch.rollup).ok_or("no such inbox")?;
+        let Inbox { state: inbox, ordered } = chain.inboxes.get_mut(&batch.rollup).ok_or("no such inbox")?;
         if (batch.index, batch.previous_head) != (inbox.next_index, inbox.head) {
             return Err(format!("batch {} is not the next", batch.index));
         }
@@ -271,6 +284,9 @@ impl L1 {
         if batch.forced_cursor < inbox.forced_cursor {
             return Err(format!("batch {} has cursor {}", batch.index, batch.forced_cursor));
         }
+        if batch.forced_cursor > inbox.forced_cursor {
+            *ordered = batch.forced_cursor;
+        }
         *inbox = InboxState {
             next_index: batch.index + 1,
             head: batch.head(),
@@ -281,7 +297,7 @@ impl L1 {
     }
 
     pub fn inbox(&self, rollup: RollupId) -> InboxState {
-        self.0.lock().inboxes[&rollup]
+        self.0.lock().inboxes[&rollup].state
     }
 
     /// The data of all entries of a queue.
@@ -330,13 +346,13 @@ impl Chain {
         };
         let origin = |number: u64| Some(L1Origin { number, hash: seen(number, block(number)?) });
         let finalized = below(tip, FINAL_DEPTH);
-        let empty = InboxState { next_index: 0, head: EMPTY, next_height: 1, forced_cursor: 0 };
-        let inbox = |number: u64, rollup| block(number).map_or(empty, |block| block.inboxes[&rollup]);
+        let inbox = |number: u64, rollup| block(number).map_or(Inbox::EMPTY, |block| block.inboxes[&rollup]);
         let rollup = |rollup: RollupId| {
             let length = block(tip as u64).map_or(0, |block| block.lengths[&rollup]);
-            let (latest, finalized) = (inbox(tip as u64, rollup), inbox(finalized, rollup));
+            let (latest, settled) = (inbox(tip as u64, rollup).state, inbox(finalized, rollup));
             let entries = self.entries[&rollup].iter().take(if eyes.astray { 0 } else { length });
-            let forced = entries.filter(|entry| entry.index >= finalized.forced_cursor).cloned().collect();
+            let forced = entries.filter(|entry| entry.index >= settled.ordered).cloned().collect();
+            let finalized = settled.state;
             (rollup, RollupView { latest, finalized, forced: Arc::new(forced), postings: Arc::default() })
         };
         let blocks = self.blocks.iter().zip(1..).take(tip).skip(tip.saturating_sub(KEPT));

@@ -194,12 +194,12 @@ impl Deriver {
         self.pending = posted.filter(|posted| posted.batch.index >= self.done.index).collect();
         self.events = scanned;
         self.next_block = end + 1;
-        self.next_base.get_or_insert(Base {
-            l1_number: end,
-            l1_hash: Digest::from(last.hash.0),
-            inbox: self.events.latest(),
-            queue: self.events.queue_end(),
-        });
+        let (inbox, queue) = (self.events.latest(), self.events.queue_end());
+        // What the inbox has not taken yet, the hatch may: then its last entry is needed.
+        if queue.0 <= inbox.forced_cursor {
+            let l1_hash = Digest::from(last.hash.0);
+            self.next_base.get_or_insert(Base { l1_number: end, l1_hash, inbox, queue });
+        }
         self.work_off(&mut told).await?;
         self.save()?;
         Ok(true)

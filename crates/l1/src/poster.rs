@@ -11,9 +11,11 @@
 //!   restart, a reorg that drops a batch, a nonce used elsewhere and another poster need no care of their own.
 //! - **Two posters**: the inbox refuses the second. [`PosterConfig::patience`] lets others go first until this one has
 //!   to take over (`lease`); it decides nothing but costs.
+//! - **Entries that expired meanwhile** go through the hatch, once it is open (`hatch`): no batch could be first.
 //! - **Bounded**: fees, the cost of a batch and of a day, raises and failures have limits. Beyond them the rollup is
 //!   [`State::Degraded`] with the reason, and is tried again slowly.
 
+mod hatch;
 mod lease;
 mod load;
 
@@ -314,9 +316,30 @@ impl Poster {
         let mut draft = load.draft(self.carrier);
         let text = |error: L1Error| Err(error.to_string());
         draft.fees = Fees::market(&self.client, draft.sidecar.is_some()).await.map_err(text)?;
-        let gas = self.estimate(self.signer.address(), &draft).await.map_err(|error| refusal(&error))?;
+        let me = self.signer.address();
+        let gas = match self.estimate(me, &draft).await {
+            Ok(gas) => gas,
+            Err(error) => {
+                let Some(entry) = skips(&error).filter(|_| load.parcels.len() == 1) else {
+                    return Err(refusal(&error));
+                };
+                draft = self.hatch(load, entry, draft.fees).await.map_err(text)?;
+                self.estimate(me, &draft).await.map_err(|error| refusal(&error))?
+            }
+        };
         draft.gas = gas + gas / 4;
         self.within_limits(load, &draft).map_err(Err)?;
+        Ok(draft)
+    }
+
+    /// In the place of a batch that leaves out an expired entry.
+    async fn hatch(&self, load: &Load, entry: u64, fees: Fees) -> Result<Draft, L1Error> {
+        let rollup = load.parcels[0].rollup;
+        let mut all = self.loader.rollups.iter().map(|(terms, _)| terms);
+        let terms = all.find(|terms| terms.rollup == rollup).expect("it was loaded for one of them");
+        let (inbox, queue) = (address(&terms.inbox), address(&terms.queue));
+        let (to, draft) = hatch::draft(&self.client, inbox, queue, entry, fees).await?;
+        warn!(%rollup, entry, to, "the next batch leaves out entries that have expired: they go through the hatch");
         Ok(draft)
     }
 
@@ -497,6 +520,15 @@ fn underpriced(message: &str) -> bool {
     message.contains("underpriced")
 }
 
+/// The expired entry that a refused batch leaves out.
+fn skips(error: &L1Error) -> Option<u64> {
+    use BatchInbox::BatchInboxErrors as Revert;
+    match Revert::abi_decode(error.revert()?) {
+        Ok(Revert::SkipsExpired(skipped)) => Some(skipped.entry),
+        _ => None,
+    }
+}
+
 /// Whether a refusal passes by itself.
 fn refusal(error: &L1Error) -> Outcome {
     use BatchInbox::BatchInboxErrors as Revert;
@@ -512,6 +544,13 @@ fn refusal(error: &L1Error) -> Outcome {
         Some(Ok(Revert::SkipsExpired(skipped))) => {
             let entry = skipped.entry;
             Err(format!("the inbox refuses the batch: it leaves out forced entry {entry}, which has expired"))
+        }
+        Some(Ok(Revert::NotSilent(silent))) => {
+            let rest = U256::from(silent.opensAfter).saturating_sub(silent.time);
+            Err(format!(
+                "the inbox refuses the batch: it leaves out forced entries that have expired; the hatch, which takes \
+                 them, opens in {rest} s"
+            ))
         }
         Some(Ok(Revert::BadCertificate(_))) => {
             Err("the inbox refuses the certificate: is this the key of the genesis, and in force?".to_owned())

@@ -85,7 +85,8 @@ pub struct RollupView {
     pub latest: InboxState,
     /// After the newest finalized block: settled.
     pub finalized: InboxState,
-    /// Entries from the finalized cursor on, each the next of the one before.
+    /// Entries that blocks may still take, each the next of the one before: from the finalized cursor on, or from before it
+    /// where the hatch has taken some.
     pub forced: Arc<Vec<ForcedEntry>>,
     /// Of the newest batches, ascending by index.
     pub postings: Arc<Vec<Posting>>,

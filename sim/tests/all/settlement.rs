@@ -389,6 +389,32 @@ fn batches_go_on_behind_the_hatch() {
     });
 }
 
+/// The hatch takes entries that no member has seen yet, and L1 calls it final before any does: they are ordered all the
+/// same, and so is what comes after them.
+#[test]
+fn what_the_hatch_took_is_ordered_later() {
+    let scenario = Scenario {
+        events: vec![
+            l1(700, L1Action::Posts(false)),
+            l1(800, L1Action::StallAll),
+            force(900, ONE, 3),
+            l1(2_000, L1Action::Escape(ONE)),
+            l1(8_000, L1Action::Clear),
+            l1(8_500, L1Action::Posts(true)),
+            force(9_000, ONE, 2),
+        ],
+        run_ms: 14_000,
+        ..scenario("what_the_hatch_took_is_ordered_later", 719)
+    };
+    run_with(&scenario, async |cluster| {
+        cluster.settle(1_000).await;
+        for member in 0..4 {
+            all_are_ordered(cluster, &blocks(cluster, member).await);
+        }
+        certificates_agree(cluster, &[0, 1, 2, 3], 5);
+    });
+}
+
 /// Two members lose what they signed, one before the hatch is used and one after: each makes its batches again and signs
 /// no second one for any place, which is a property of every run.
 #[test]

@@ -6,8 +6,11 @@
 
 use super::{Config, DeriveError};
 use crate::events::Escaped;
+use alloy_consensus::Transaction as _;
 use alloy_primitives::B256;
-use baton_execution::evm::{Chain, ChainLimits, ClusterBlock, Entry, Executed, Outcome, Record, Signed};
+use baton_execution::evm::{
+    Chain, ChainLimits, ClusterBlock, Entry, Executed, Outcome, Params, Record, Signed,
+};
 use baton_settlement::{Contents, ForcedEntry, Slice};
 use baton_types::{Digest, ExecutionResult};
 use commonware_cryptography::{Hasher as _, Sha256};
@@ -90,6 +93,30 @@ impl Log {
 }
 
 /// Names a block whose own digest is not in the data.
+/// What of forced entries is executed, in blocks that have the gas for it. As the cluster does, entries are left out whose
+/// transaction may use more than was paid for on L1: they would take the room of others.
+fn blocks_of(forced: &[ForcedEntry], params: &Params) -> Vec<Vec<Entry>> {
+    let raw: Vec<_> = forced.iter().map(|entry| &entry.data[..]).collect();
+    let (mut blocks, mut gas) = (vec![Vec::new()], 0u64);
+    for (transaction, entry) in Signed::decode_all(&raw, params).into_iter().zip(forced) {
+        let Some(limit) = transaction.as_ref().ok().map(|signed| signed.envelope().gas_limit()) else {
+            continue;
+        };
+        if limit > entry.gas {
+            continue;
+        }
+        gas = gas.saturating_add(limit);
+        if gas > params.gas_limit {
+            blocks.push(Vec::new());
+            gas = limit;
+        }
+        if let Some(block) = blocks.last_mut() {
+            block.push(Entry { transaction, bundle: None });
+        }
+    }
+    blocks
+}
+
 fn stand_in(height: u64, parent: &Digest) -> Digest {
     Sha256::hash(&[b"derived", parent, &height.to_be_bytes()])
 }
@@ -189,8 +216,8 @@ impl Executor {
         self.chain.finalized()
     }
 
-    /// Executes forced entries as the block behind `tip`, which moves, without keeping it. Returns how many were
-    /// not skipped.
+    /// Executes forced entries in blocks behind `tip`, which moves, without keeping them. Returns how many were not
+    /// skipped.
     pub fn rescue(
         &mut self,
         tip: &mut (Digest, u64),
@@ -198,38 +225,44 @@ impl Executor {
         escaped: &Escaped,
         l1_seconds: u64,
     ) -> Result<(usize, Head), String> {
-        let (parent, height) = *tip;
-        self.chain.execute(&self.before(escaped.head, parent, height)).map_err(|error| error.to_string())?;
-        let raw: Vec<_> = forced.iter().map(|entry| &entry.data[..]).collect();
-        let decoded = Signed::decode_all(&raw, self.chain.params()).into_iter();
         // No group has signed for it, so the seed is what nobody could choose: L1's block.
         let mut parent_seed = [0; 48];
         parent_seed[..32].copy_from_slice(&escaped.l1_hash.0);
-        let block = ClusterBlock {
-            digest: stand_in(height + 1, &escaped.head),
-            parent: escaped.head,
-            height: height + 1,
-            timestamp_ms: self.timestamp_ms.max(l1_seconds.saturating_mul(1_000)),
-            parent_seed,
-            entries: decoded.map(|transaction| Entry { transaction, bundle: None }).collect(),
-        };
-        // Ends the slot.
-        let end = ClusterBlock {
-            digest: stand_in(block.height + 1, &block.digest),
-            parent: block.digest,
-            height: block.height + 1,
-            timestamp_ms: u64::MAX,
-            parent_seed: [0; 48],
-            entries: Vec::new(),
-        };
-        let executed = self.chain.execute(&block).map_err(|error| error.to_string())?;
-        let ended = self.chain.execute(&end).map_err(|error| error.to_string())?;
-        *tip = (end.digest, end.height);
-        let past = ended.head();
-        let head = Head { number: past.header.number, hash: past.hash, state_root: past.header.state_root };
-        let count =
-            executed.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Executed { .. })).count();
-        Ok((count, head))
+        let timestamp_ms = self.timestamp_ms.max(l1_seconds.saturating_mul(1_000));
+        let (mut executed, mut newest) = (0, self.head());
+        for (number, entries) in (0u64..).zip(blocks_of(forced, self.chain.params())) {
+            let before = match number {
+                0 => escaped.head,
+                more => Sha256::hash(&[&escaped.head, &more.to_be_bytes()]),
+            };
+            let (parent, height) = *tip;
+            self.chain.execute(&self.before(before, parent, height)).map_err(|error| error.to_string())?;
+            let block = ClusterBlock {
+                digest: stand_in(height + 1, &before),
+                parent: before,
+                height: height + 1,
+                timestamp_ms,
+                parent_seed,
+                entries,
+            };
+            // Ends the slot.
+            let end = ClusterBlock {
+                digest: stand_in(block.height + 1, &block.digest),
+                parent: block.digest,
+                height: block.height + 1,
+                timestamp_ms: u64::MAX,
+                parent_seed: [0; 48],
+                entries: Vec::new(),
+            };
+            let made = self.chain.execute(&block).map_err(|error| error.to_string())?;
+            let ended = self.chain.execute(&end).map_err(|error| error.to_string())?;
+            *tip = (end.digest, end.height);
+            let past = ended.head();
+            newest = Head { number: past.header.number, hash: past.hash, state_root: past.header.state_root };
+            executed +=
+                made.outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Executed { .. })).count();
+        }
+        Ok((executed, newest))
     }
 
     fn execute(&mut self, block: &ClusterBlock) -> Result<(), String> {
@@ -280,5 +313,34 @@ impl Executor {
             false
         });
         wrong.map_or(Ok(()), Err)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_consensus::TxEip1559;
+    use alloy_primitives::Address;
+    use baton_execution::evm::testing::{CHAIN_ID, Wallet, call};
+    use baton_types::{Rollup, genesis::evm::Evm, merkle::EMPTY};
+
+    #[test]
+    fn a_block_of_forced_entries_has_the_gas_for_them() {
+        let params = Params::new(&Rollup::evm(2, "evm", Evm::new(CHAIN_ID))).unwrap();
+        let wallet = Wallet::of(B256::repeat_byte(1));
+        let entry = |nonce, gas_limit, gas| {
+            let transaction = TxEip1559 { gas_limit, ..call(nonce, Address::ZERO) };
+            let data = wallet.raw(transaction).0;
+            ForcedEntry { index: nonce, l1_number: 1, sender: [0; 20], deadline: 0, gas, data, hash: EMPTY }
+        };
+        let half = params.gas_limit / 2;
+        let fits = |nonce| entry(nonce, half, half);
+        // Others pay for little, and could use a whole block.
+        let greedy = |nonce| entry(nonce, params.gas_limit, 21_000);
+        let nonsense = ForcedEntry { data: vec![1].into(), ..fits(9) };
+        let forced = [greedy(0), fits(0), nonsense, fits(1), fits(2), greedy(3)];
+        let sizes: Vec<_> = blocks_of(&forced, &params).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [2, 1]);
+        assert_eq!(blocks_of(&[], &params).len(), 1);
     }
 }

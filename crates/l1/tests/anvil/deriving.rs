@@ -245,6 +245,38 @@ async fn a_derivation_that_ended_in_the_middle_of_a_step_goes_on_there() {
     }
 }
 
+/// From there the hatch could not be followed: it names the last entry that it takes.
+#[tokio::test]
+async fn the_state_does_not_go_on_behind_an_entry_that_the_hatch_took_later() {
+    let world = World::new(DataKind::Directory).await;
+    let mut ordered = evm_batches(Cadence::PerBlock, 1);
+    let directory = world.folder.path().join("derived");
+    let state = config(&world, &ordered, Some(directory.clone()));
+    let mut deriver = Deriver::open(world.client.clone(), state).await.unwrap();
+    post(&world, EVM, &ordered.contents).await;
+    world.force(EVM, &transfer(3, 0)).await;
+    world.mine(FINAL).await;
+    all(&mut deriver).await.unwrap();
+    world.escape(EVM, 1).await;
+    world.mine(FINAL).await;
+    all(&mut deriver).await.unwrap();
+    ordered.forced_cursor = 1;
+    let mut time = 1_700_000_100_000;
+    ordered.push(time, &[transfer(3, 0)]);
+    while ordered.contents.len() < 2 {
+        time += 500;
+        ordered.push(time, &[]);
+    }
+    post(&world, EVM, &ordered.contents[1..]).await;
+    assert_eq!(all(&mut deriver).await.unwrap().len(), 1);
+    let head = deriver.head();
+    drop(deriver);
+    let mut again =
+        Deriver::open(world.client.clone(), config(&world, &ordered, Some(directory))).await.unwrap();
+    all(&mut again).await.unwrap();
+    assert_eq!((again.head(), again.next_index()), (head, 3));
+}
+
 /// What the hatch takes may have been in the queue for long.
 #[tokio::test]
 async fn an_entry_from_before_the_restart_goes_through_the_hatch() {

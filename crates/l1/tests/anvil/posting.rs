@@ -5,7 +5,10 @@ use crate::{
     world::{World, signer, until},
 };
 use alloy_primitives::U256;
-use baton_l1::poster::{Poster, PosterConfig, State};
+use baton_l1::{
+    deploy::Settings,
+    poster::{Poster, PosterConfig, State},
+};
 use baton_settlement::{BatchSource, Certified, Place};
 use baton_types::{RollupId, genesis::evm::Cadence, settlement::DataKind};
 use futures::future::BoxFuture;
@@ -276,4 +279,51 @@ async fn limits_and_refusals_degrade_and_say_why() {
     let status = poster.status();
     let state = status.borrow().rollups[&OPAQUE].state.clone();
     assert!(matches!(&state, State::Degraded(reason) if reason.contains("certificate")), "{state:?}");
+}
+
+/// After an outage that lasted longer than entries may wait, the next batch is from before the blocks that have them.
+#[tokio::test]
+async fn what_expired_during_an_outage_goes_through_the_hatch() {
+    let world = World::new(DataKind::Directory).await;
+    let mut ordered = opaque_batches(2);
+    ordered.forced_cursor = 2;
+    let mut time = 1_800_000_000_000;
+    while ordered.contents.len() < 3 {
+        ordered.push(time, &[b"forced".to_vec(), b"forced too".to_vec()]);
+        time += 500;
+    }
+    world.source.add(OPAQUE, ordered.contents);
+    for entry in [&b"forced"[..], b"forced too"] {
+        world.force(OPAQUE, entry).await;
+    }
+    let Settings { window, silence, .. } = Settings::DEVNET;
+    let wait = async |seconds: u64| {
+        world.ask("evm_increaseTime", json!([seconds])).await;
+        world.mine(1).await;
+    };
+    wait(window + 1).await;
+    // One more, which waits still.
+    world.force(OPAQUE, b"later").await;
+    let config = PosterConfig { failures_max: 1, degraded_poll: Duration::ZERO, ..World::config() };
+    let mut poster = world.poster(1, &[OPAQUE], config);
+    assert!(!poster.round().await);
+    let state = poster.status().borrow().rollups[&OPAQUE].state.clone();
+    assert!(matches!(&state, State::Degraded(reason) if reason.contains("opens in")), "{state:?}");
+    assert_eq!(world.next_index(OPAQUE).await, 0);
+
+    // The third has expired by then as well, and the fourth has not.
+    wait(silence - window - 20).await;
+    world.force(OPAQUE, b"much later").await;
+    wait(40).await;
+    assert!(poster.round().await);
+    assert_eq!(world.next_index(OPAQUE).await, 1);
+    let taken = world.forced_cursor(OPAQUE).await;
+    assert_eq!(taken, 3, "what had expired and nothing else");
+    world.source.escaped(OPAQUE, taken);
+    until("the batches are posted behind it", async || {
+        poster.round().await;
+        world.next_index(OPAQUE).await == 4
+    })
+    .await;
+    assert_eq!(world.forced_cursor(OPAQUE).await, 3);
 }

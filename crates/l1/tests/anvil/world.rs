@@ -193,6 +193,11 @@ impl World {
         self.client.read(inbox, &BatchInbox::nextIndexCall {}, BlockId::latest()).await.unwrap()
     }
 
+    pub async fn forced_cursor(&self, rollup: RollupId) -> u64 {
+        let inbox = Address::from(self.plan.rollups[&rollup].inbox.0);
+        self.client.read(inbox, &BatchInbox::forcedCursorCall {}, BlockId::latest()).await.unwrap()
+    }
+
     /// Each batch that an inbox took, in their order.
     pub async fn batch_events(&self) -> Vec<(Address, BatchInbox::BatchPosted)> {
         let filter = Filter::new().from_block(0).event_signature(BatchInbox::BatchPosted::SIGNATURE_HASH);

@@ -5,6 +5,7 @@ use crate::dispatch::{Failure, INVALID_PARAMS, REFUSED};
 use alloy_primitives::{Address, B256, U256, hex};
 use alloy_sol_types::{Panic, Revert, SolError as _};
 use baton_execution::evm::{Params, Refused, Skip};
+use baton_types::receipt::{Reason, Refusal};
 use revm::context::{
     TxEnv,
     result::{EVMError, ExecutionResult, HaltReason, InvalidTransaction},
@@ -35,6 +36,11 @@ pub fn limit(message: impl Into<String>) -> Failure {
 
 pub fn no_block() -> Failure {
     plain("header not found")
+}
+
+pub fn too_many_wait() -> Failure {
+    let detail = "too many calls wait for a receipt; use eth_sendRawTransaction and ask for it";
+    Refusal::new(Reason::Busy, detail).retry_after(1_000).into()
 }
 
 /// A transaction that was taken is in no final block after so long.

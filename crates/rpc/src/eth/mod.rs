@@ -60,6 +60,8 @@ pub struct Rollup {
     suggestions: Suggestions,
     /// Threads for what takes the processor long.
     calls: Arc<Semaphore>,
+    /// Transactions sent that a client waits for.
+    waits: Arc<Semaphore>,
 }
 
 /// A block that there is.
@@ -81,6 +83,7 @@ impl Rollup {
             filters,
             suggestions: Suggestions::default(),
             calls,
+            waits: Arc::new(Semaphore::new(send::WAITS_MAX)),
         })
     }
 

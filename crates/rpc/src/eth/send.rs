@@ -12,6 +12,8 @@ use tokio::sync::broadcast::{Receiver, error::RecvError};
 /// How long a transaction is waited for when the client does not say, and at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_MAX: Duration = Duration::from_secs(20);
+/// Calls of one rollup that wait; a quarter of the requests that a node serves at the same time, unless told otherwise.
+pub const WAITS_MAX: usize = 128;
 
 pub fn methods<S: Clone + Send + Sync + 'static>(methods: Methods<S>) -> Methods<S> {
     methods
@@ -63,18 +65,18 @@ async fn raw_sync(
 ) -> Result<TransactionReceipt, Failure> {
     let RawSyncParams { transaction, timeout_ms } = params;
     let patience = timeout_ms.map_or(PATIENCE, |ms| Duration::from_millis(ms.to())).min(PATIENCE_MAX);
+    // Who waits must not take the place of who does not.
+    let _waits = rollup.waits.clone().try_acquire_owned().map_err(|_| errors::too_many_wait())?;
     let events = rollup.backend.subscribe();
     let hash = raw(rollup.clone(), caller, RawParams { transaction }).await?;
-    let executed = tokio::time::timeout(patience, executed(&rollup, events, hash)).await;
-    executed.unwrap_or_else(|_| Err(errors::not_yet(hash, patience)))
+    if let Ok(receipt) = tokio::time::timeout(patience, executed(&rollup, events, hash)).await {
+        return Ok(receipt);
+    }
+    rollup.receipt(hash).await.ok().flatten().ok_or_else(|| errors::not_yet(hash, patience))
 }
 
 /// The receipt of a transaction that was sent after `events` began.
-async fn executed(
-    rollup: &Rollup,
-    mut events: Receiver<Event>,
-    hash: B256,
-) -> Result<TransactionReceipt, Failure> {
+async fn executed(rollup: &Rollup, mut events: Receiver<Event>, hash: B256) -> TransactionReceipt {
     loop {
         let receipt = match events.recv().await {
             Ok(Event::Head(block)) => {
@@ -82,12 +84,12 @@ async fn executed(
                 index.and_then(|index| Within::sealed(&block).receipt(index))
             }
             Ok(Event::Waiting(_)) => None,
-            Err(RecvError::Lagged(_)) => rollup.receipt(hash).await?,
+            Err(RecvError::Lagged(_)) => rollup.receipt(hash).await.ok().flatten(),
             // The node ends.
             Err(RecvError::Closed) => std::future::pending().await,
         };
         if let Some(receipt) = receipt {
-            return Ok(receipt);
+            return receipt;
         }
     }
 }

@@ -84,6 +84,11 @@ async fn a_receipt_in_the_same_call() {
         assert_eq!(node.ask("eth_getTransactionReceipt", json!([data])).await["status"], "0x1");
     }
     node.check_failure(method, json!([wallet.raw(call(0, to))]), -32_000, "nonce too low").await;
+    let waits = node.rollup.waits.clone().try_acquire_many_owned(128).unwrap();
+    let (_, message, data) = node.fail(method, json!([wallet.raw(call(4, to))])).await;
+    assert!(message.contains("too many calls wait") && data["reason"] == "busy", "{message} {data}");
+    assert_eq!(quantity(&next().await), 4, "it was not taken");
+    drop(waits);
     node.check_failure(method, json!(["0x00", "soon"]), -32_602, "timeout_ms: ").await;
 }
 
