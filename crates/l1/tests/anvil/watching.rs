@@ -122,10 +122,9 @@ async fn what_the_hatch_took_stays_until_the_cluster_has_ordered_it() {
         assert_eq!(found[0], found[1]);
         found[0]
     };
-    for entry in [transfer(3, 0), transfer(3, 1)] {
-        world.force(EVM, &entry).await;
-    }
+    world.force(EVM, &transfer(3, 0)).await;
     world.escape(EVM, 1).await;
+    world.force(EVM, &transfer(3, 1)).await;
     world.mine(FINAL).await;
     assert_eq!(kept().await, 2);
     // Ordered before.
