@@ -3,10 +3,10 @@
 use crate::{
     devnet::{base_port, lines, run, start},
     evm::transfer,
-    support::{PATIENCE, Running, alone, baton, call, eventually, http},
+    support::{PATIENCE, Running, alone, ask, baton, eventually},
 };
 use baton_types::api::{BatchesResult, DerivedView, TransactionView};
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     fs,
     io::{BufRead as _, BufReader},
@@ -19,14 +19,6 @@ fn derive(dir: &Path, rollup: &str) -> Command {
     command.args(["derive", "--json", "--rollup", rollup, "--genesis"]).arg(dir.join("genesis.json"));
     command.arg("--directory").arg(dir.join("batches"));
     command
-}
-
-fn ask(url: &str, method: &str, params: Value) -> Value {
-    let to = url.strip_prefix("http://").unwrap().parse().unwrap();
-    let (_, answer) = http(to, "POST /", &call(method, params)).unwrap();
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert!(answer["result"].is_object(), "{method}: {answer}");
-    answer["result"].clone()
 }
 
 #[test]
@@ -62,7 +54,7 @@ fn a_devnet_without_l1_is_rebuilt_from_its_directory() {
     // Each node sees what the first one wrote, and none calls it settled.
     for url in &urls {
         let posted = || {
-            let found = ask(url, "baton_batches", json!({ "rollup": "demo" }));
+            let found = ask(url, "/", "baton_batches", json!({ "rollup": "demo" }));
             let found: BatchesResult = serde_json::from_value(found).unwrap();
             let batch = found.batches.into_iter().next()?;
             assert!(!batch.settled && batch.l1_block.is_none() && found.forced.is_none());
@@ -78,13 +70,13 @@ fn a_devnet_without_l1_is_rebuilt_from_its_directory() {
     let head = derived.head.unwrap();
     assert!(derived.transactions == 1 && head.block >= 1);
     for url in &urls {
-        let block = ask(url, "eth_getBlockByNumber", json!([format!("{:#x}", head.block), false]));
+        let block = ask(url, "/", "eth_getBlockByNumber", json!([format!("{:#x}", head.block), false]));
         assert_eq!((&block["hash"], &block["stateRoot"]), (&json!(head.block_hash), &json!(head.state_root)));
     }
 
     // Nothing is final on L1 here, so a block that is executed is `finalized` before its batch is written.
     run(&["submit", "evm", &transfer(1), "--wait", "finalized", "--url", urls[0]]);
-    let number = |tag: &str| ask(urls[0], "eth_getBlockByNumber", json!([tag, false]))["number"].clone();
+    let number = |tag: &str| ask(urls[0], "/", "eth_getBlockByNumber", json!([tag, false]))["number"].clone();
     let next = json!(format!("{:#x}", head.block + 1));
     assert!(eventually(PATIENCE, || (number("latest") == next).then_some(())).is_some());
     assert_eq!(number("finalized"), next);

@@ -6,7 +6,7 @@ use crate::{
     devnet::{base_port, lines, run, signal, start},
     evm::transfer,
     storage::partitions,
-    support::{Node, PATIENCE, alone, eventually, http, load::Load},
+    support::{Node, PATIENCE, alone, ask, eventually, load::Load},
 };
 use baton_l1::anvil::{Anvil, Options};
 use baton_node::accounts::ACCOUNTS;
@@ -44,17 +44,9 @@ fn send(l1: &str, to: &str, args: &[&str]) {
     assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn ask(url: &str, path: &str, method: &str, params: &Value) -> Value {
-    let body = json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string();
-    let (_, answer) = http(url.strip_prefix("http://").unwrap().parse().unwrap(), path, &body).unwrap();
-    let answer: Value = serde_json::from_str(&answer).unwrap();
-    assert!(answer["error"].is_null(), "{method}: {answer}");
-    answer["result"].clone()
-}
-
 fn latest(node: &Node) -> DerivedHead {
     let url = format!("http://{}", node.rpc);
-    let block = ask(&url, "POST /rollup/evm", "eth_getBlockByNumber", &json!(["latest", false]));
+    let block = ask(&url, "/rollup/evm", "eth_getBlockByNumber", json!(["latest", false]));
     let text = |name: &str| block[name].as_str().unwrap().to_owned();
     DerivedHead {
         block: u64::from_str_radix(&text("number")[2..], 16).unwrap(),
@@ -160,9 +152,9 @@ fn rollups_come_back_from_l1_alone() {
     assert_eq!(transactions, accepted.len() as u64 + 1);
 
     send(&l1, &queue, &["force(uint64,bytes)", "21000", &transfer(3)]);
-    ask(&l1, "POST /", "evm_increaseTime", &json!([SILENCE]));
+    ask(&l1, "/", "evm_increaseTime", json!([SILENCE]));
     send(&l1, &inbox, &["escape(uint64)", "2"]);
-    ask(&l1, "POST /", "anvil_mine", &json!([FINAL]));
+    ask(&l1, "/", "anvil_mine", json!([FINAL]));
     let rescued = lines::<RescuedView>(&derive(dir, &l1, "evm")).pop().unwrap().unwrap();
     assert_eq!((rescued.first_entry, rescued.last_entry, rescued.executed), (1, 1, Some(1)));
     let behind = rescued.head.unwrap();

@@ -38,6 +38,9 @@ pub struct Args {
     /// Transactions of 200 bytes per second meanwhile.
     #[arg(long, value_name = "TPS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
     rate: u32,
+    /// How long the load runs before it is measured.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = crate::data::duration)]
+    warmup: Duration,
     /// How long to measure.
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = crate::data::duration)]
     seconds: Duration,
@@ -96,8 +99,10 @@ async fn measure(args: &Args, cluster: &Cluster, l1: &str, l1_pid: u32) -> eyre:
     let urls: Vec<_> = (0..layout.nodes()).map(|index| layout.rpc_url(index)).collect();
     let api = Api::new(&urls[0])?;
     note(format!("{} nodes, {} tx/s for {:?}", args.on.devnet, args.rate, args.seconds));
-    let (end, meter) = (Instant::now() + args.seconds, Rc::new(RefCell::new(Meter::new())));
-    let mut workers = load(args.rate, args.seconds, &meter, &urls)?;
+    let (whole, meter) = (args.warmup + args.seconds, Rc::new(RefCell::new(Meter::new())));
+    let end = Instant::now() + whole;
+    let mut workers = load(args.rate, whole, &meter, &urls)?;
+    sleep(args.warmup).await;
     let mut samples = JoinSet::new();
     while Instant::now() < end {
         samples.spawn_local(follow(api.clone(), true));

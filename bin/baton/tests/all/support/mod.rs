@@ -336,6 +336,15 @@ pub fn call(method: &str, params: Value) -> String {
     json!({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).to_string()
 }
 
+/// What a method answers at a path of `url`.
+pub fn ask(url: &str, path: &str, method: &str, params: Value) -> Value {
+    let to = url.strip_prefix("http://").unwrap().parse().unwrap();
+    let (_, answer) = http(to, &format!("POST {path}"), &call(method, params)).unwrap();
+    let mut answer: Value = serde_json::from_str(&answer).unwrap();
+    assert!(answer["error"].is_null(), "{method}: {answer}");
+    answer["result"].take()
+}
+
 /// Copies a directory with all that is in it.
 pub fn copy_dir(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
