@@ -31,6 +31,8 @@ const OPS: u16 = 1_000;
 const L1: u16 = 2_000;
 const P2P: u16 = 22_000;
 const L1_KEY: &str = "l1.key";
+/// Nodes that post to L1: each proves the blobs of what it is to post, and all of them share one machine.
+const POSTERS: u16 = 4;
 const POST_AFTER_MS: u64 = 10_000;
 const BATCHES_DIR: &str = "batches";
 /// Nothing waits for these batches. Large ones cost a busy cluster least, and an idle one makes none.
@@ -223,7 +225,7 @@ impl Layout {
                 )
             })?;
             keys.write(&node.join("keys"))?;
-            if layout.genesis.l1.is_some() {
+            if layout.genesis.l1.is_some() && index < POSTERS {
                 keys::write_private(&node.join("keys").join(L1_KEY), l1::account_key(index))?;
             }
             write(&layout.config(index), &layout.node_toml(index))?;
@@ -254,10 +256,11 @@ impl Layout {
             ("limits.client_transactions_max", default("limits.mempool_transactions_max")),
         ];
         if self.genesis.l1.is_some() {
-            values.extend([
-                ("l1.endpoints", format!("[{}]", quoted(format!("ws://{}", local(self.l1_port()))))),
-                ("l1.key_file", quoted(format!("keys/{L1_KEY}"))),
-            ]);
+            let endpoint = format!("[{}]", quoted(format!("ws://{}", local(self.l1_port()))));
+            values.push(("l1.endpoints", endpoint));
+            if index < POSTERS {
+                values.push(("l1.key_file", quoted(format!("keys/{L1_KEY}"))));
+            }
         }
         if self.genesis.settles() {
             values.extend([
