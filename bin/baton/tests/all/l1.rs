@@ -93,7 +93,7 @@ fn rollups_come_back_from_l1_alone() {
     let base = base_port();
     let l1 = format!("http://127.0.0.1:{}", base + 2_000);
     let anvil = foundry("anvil");
-    let options = ["--l1", "--epoch-blocks", "60", "--anvil", anvil.to_str().unwrap()];
+    let options = ["--l1", "--epoch-blocks", "40", "--anvil", anvil.to_str().unwrap()];
     let (mut devnet, view) = start(dir, base, &options);
     let genesis = Genesis::from_json(&fs::read_to_string(dir.join("genesis.json")).unwrap()).unwrap();
     let evm = genesis.l1.as_ref().unwrap().rollups.iter().find(|rollup| rollup.rollup == 2).unwrap();
