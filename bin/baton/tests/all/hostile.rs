@@ -234,6 +234,7 @@ fn a_member_that_heeds_no_quota_disturbs_nobody() {
     let load = Load::on(&cluster.nodes[..1], Duration::from_millis(100));
     let received = || counted("network_spawner_messages_received_total").unwrap();
     let (first, height, started) = (received(), node.height().unwrap(), Instant::now());
+    // The time of the flood, over which its rate is counted.
     std::thread::sleep(Duration::from_secs(SECONDS));
     let (taken, time) = (received() - first, started.elapsed());
     let blocks = node.height().unwrap() - height;
